@@ -1,0 +1,90 @@
+"""Everything that may be said to a caller when something is wrong, and the status it is said with.
+
+::
+
+    AmunError                    500
+     ├── InvalidSpecification    400   names every offending field
+     ├── InspectionNotFound      404
+     ├── ItemNotFound            404
+     ├── Conflict                409
+     ├── Infeasible              422   no hardware here can ever serve it
+     └── EngineUnavailable       503
+
+Whatever is raised below the API and should reach a caller is one of these; all else is a defect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One offending field of a specification: its JSON path and what is wrong with it."""
+
+    path: str
+    message: str
+
+    def to_document(self) -> dict[str, str]:
+        return {"path": self.path, "message": self.message}
+
+
+class AmunError(Exception):
+    """Base of all errors that are shown to callers; the message is one sentence for a person."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, parameters: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.parameters = parameters
+
+    @property
+    def details(self) -> Sequence[Problem]:
+        return ()
+
+
+class InvalidSpecification(AmunError):
+    """The specification was refused; `details` names all offending fields."""
+
+    status = 400
+
+    def __init__(self, details: Sequence[Problem]) -> None:
+        fields = ", ".join(dict.fromkeys(problem.path or "(document)" for problem in details))
+        super().__init__(f"The specification is not valid: {fields}.")
+        self._details = tuple(details)
+
+    @property
+    def details(self) -> Sequence[Problem]:
+        return self._details
+
+
+class InspectionNotFound(AmunError):
+    """There is no such inspection."""
+
+    status = 404
+
+
+class ItemNotFound(AmunError):
+    """The inspection is there, but it has no such item (or no script at all)."""
+
+    status = 404
+
+
+class Conflict(AmunError):
+    """The request contradicts what already is: already over, or an Idempotency-Key used for another body."""
+
+    status = 409
+
+
+class Infeasible(AmunError):
+    """No hardware here can ever serve the request."""
+
+    status = 422
+
+
+class EngineUnavailable(AmunError):
+    """The engine (or the disk under it) is out of reach; trying again later may help."""
+
+    status = 503
