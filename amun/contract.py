@@ -1,0 +1,66 @@
+"""The contract, `openapi/openapi.yaml`, as data: what the service serves and validates by.
+
+Schemas are in the dialect of OpenAPI 3.0, which is JSON Schema draft 4 with `nullable`; here they are turned into plain
+draft 4, so that jsonschema checks by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from . import formats
+
+
+def path() -> Path:
+    """Where the file is: beside the package in a checkout, inside the package once installed."""
+    package = Path(__file__).parent
+    candidates = (package.parent / "openapi" / "openapi.yaml", package / "openapi" / "openapi.yaml")
+    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """Return the contract as it is written, read once; not to be changed."""
+    content: dict[str, Any] = yaml.safe_load(path().read_text(encoding="utf-8"))
+    return content
+
+
+@lru_cache
+def schema(name: str) -> dict[str, Any]:
+    """Return one of `components.schemas` as JSON Schema draft 4, its references resolved. Raises KeyError."""
+    resolved: dict[str, Any] = _plain(document()["components"]["schemas"][name])
+    return resolved
+
+
+@lru_cache
+def validator(name: str) -> jsonschema.Draft4Validator:
+    """Return the validator of one schema; it knows the formats of formats.py."""
+    return jsonschema.Draft4Validator(schema(name), format_checker=formats.CHECKER)
+
+
+def _plain(node: Any) -> Any:
+    """Resolve references (there are no circles) and replace `nullable` by the type "null"."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    if "$ref" in node:
+        return _plain(_at(node["$ref"]))
+    plain = {key: _plain(value) for key, value in node.items() if key != "nullable"}
+    if node.get("nullable") is True and "type" in plain:
+        plain["type"] = [plain["type"], "null"]
+    return plain
+
+
+def _at(reference: str) -> Any:
+    """Follow a reference within the document, such as ``#/components/schemas/Error``."""
+    node: Any = document()
+    for key in reference.removeprefix("#/").split("/"):
+        node = node[key]
+    return node

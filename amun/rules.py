@@ -1,0 +1,144 @@
+"""What no schema of a single field can say of a specification: fields against each other, and how much is too much.
+
+A rule takes any JSON at all and looks only at what has the shape it is about; whatever has another shape breaks the
+schema, which says so (validation.py). It yields the path of each offending field and a sentence, "must …".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from . import formats
+
+Path = tuple[str | int, ...]
+Found = Iterator[tuple[Path, str]]
+
+SCRIPT_MAX = 2**20
+"""Bytes of a script: it travels to a cluster in a ConfigMap, which holds no more."""
+
+FILES_MAX = 4 * 2**20
+"""Bytes of all files together."""
+
+VARIABLE_MAX = 2**17
+"""Bytes of ``NAME=value`` and the NUL after it: Linux starts no program with a longer one (MAX_ARG_STRLEN)."""
+
+
+def files_apart(document: object) -> Found:
+    """No file is given twice, and none is where another one needs a directory."""
+    first: dict[str, int] = {}
+    for index, path in _strings(document, "files", "path"):
+        if not formats.conforms(formats.file_path, path):
+            continue
+        normal = formats.absolute_path(path)
+        if first.setdefault(normal, index) != index:
+            yield ("files", index, "path"), f"must not be the same file as files[{first[normal]}]"
+    for path, index in first.items():
+        for parent in PurePosixPath(path).parents:
+            if str(parent) in first:
+                yield ("files", first[str(parent)], "path"), f"must not be a directory that files[{index}] is in"
+
+
+def variables_once(document: object) -> Found:
+    """No environment variable is given twice: which of the two is meant, nobody could say."""
+    first: dict[str, int] = {}
+    for index, name in _strings(document, "environment", "name"):
+        if first.setdefault(name, index) != index:
+            yield ("environment", index, "name"), f"must not be the same variable as environment[{first[name]}]"
+
+
+def sizes(document: object) -> Found:
+    """What travels through the engine, and what a process starts with, has limits."""
+    script = _object(document).get("script")
+    if isinstance(script, str) and _bytes(script) > SCRIPT_MAX:
+        yield ("script",), f"must have at most {SCRIPT_MAX} bytes"
+    if sum(_bytes(content) for _, content in _strings(document, "files", "content")) > FILES_MAX:
+        yield ("files",), f"must have at most {FILES_MAX} bytes together"
+    for index, variable in enumerate(_list(_object(document).get("environment"))):
+        name, value = (_object(variable).get(key) for key in ("name", "value"))
+        if isinstance(name, str) and isinstance(value, str) and _bytes(f"{name}={value}\0") > VARIABLE_MAX:
+            yield ("environment", index, "value"), f"must have at most {VARIABLE_MAX} bytes, the name included"
+
+
+def failures_within_batch(document: object) -> Found:
+    """No more items can fail than there are."""
+    batch_size, allowed = _object(document).get("batch_size"), _object(document).get("allowed_failures")
+    items = 1 if batch_size is None else _integer(batch_size)
+    if items is not None and isinstance(allowed, int) and allowed > items:
+        yield ("allowed_failures",), f"must be at most batch_size, which is {items}"
+
+
+def node_labels(document: object) -> Found:
+    """The keys of a node selector are keys of labels."""
+    for step in ("build", "run"):
+        path: Path = (step, "requests", "hardware", "node_selector")
+        for key in _at(document, *path):
+            if message := formats.complaint(formats.label_key, key):
+                yield (*path, key), message
+
+
+def pipfile_with_lock(document: object) -> Found:
+    """A Pipfile without its lock says nothing exact; a lock without its Pipfile installs with none of the managers."""
+    halves = {name: bool(_at(document, "python", name)) for name in ("requirements", "requirements_locked")}
+    for name, given in halves.items():
+        if not given and any(halves.values()):
+            other = next(half for half in halves if half != name)
+            yield ("python", name), f"is required together with python.{other}"
+
+
+def locked_packages(document: object) -> Found:
+    """Each locked package has a name that can be one, and comes from an index that the lock knows."""
+    lock: Path = ("python", "requirements_locked")
+    known = {_object(source).get("name") for source in _list(_at(document, *lock, "_meta").get("sources"))}
+    for name, package in _at(document, *lock, "default").items():
+        path: Path = (*lock, "default", name)
+        if message := formats.complaint(formats.python_package, name):
+            yield path, message
+        index = _object(package).get("index")
+        if isinstance(index, str) and index not in known:
+            yield (*path, "index"), "must be the name of one of python.requirements_locked._meta.sources"
+
+
+RULES: tuple[Callable[[object], Found], ...] = (
+    files_apart,
+    variables_once,
+    sizes,
+    failures_within_batch,
+    node_labels,
+    pipfile_with_lock,
+    locked_packages,
+)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _at(document: object, *path: str | int) -> dict[str, Any]:
+    """Return the object at the path, an empty one where there is none."""
+    for part in path:
+        document = _object(document).get(str(part))
+    return _object(document)
+
+
+def _strings(document: object, field: str, key: str) -> Iterator[tuple[int, str]]:
+    """Return the strings under one key of the objects in a list, each with its index in the list."""
+    for index, item in enumerate(_list(_object(document).get(field))):
+        if isinstance(value := _object(item).get(key), str):
+            yield index, value
+
+
+def _integer(value: object) -> int | None:
+    """Read a batch size as callers write it."""
+    if isinstance(value, str) and formats.conforms(formats.batch_size, value):
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,104 @@
+"""What is wrong with a specification: every offending field at once, each with its JSON path and a sentence.
+
+The schema `InspectionSpecification` of openapi/openapi.yaml says what one field may be, with the formats of formats.py;
+rules.py says what fields must be to each other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jsonschema
+
+from . import contract
+from .errors import Problem
+from .rules import RULES, Found, Path
+
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+
+
+def problems(document: object) -> list[Problem]:
+    """Return all that is wrong with a posted document, one problem a field, in the order of their paths."""
+    found: dict[str, str] = {}
+    for check in (_text, _schema, *RULES):
+        for path, message in check(document):
+            found.setdefault(json_path(path), message)
+    return [Problem(path, message) for path, message in sorted(found.items())]
+
+
+def json_path(path: Sequence[str | int]) -> str:
+    """Write a path as a person would: ``files[0].path``; keys that are no plain words are quoted."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif re.fullmatch(r"[\w@-]{1,80}", part, re.ASCII):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{json.dumps(part[:80])}]"
+    return text
+
+
+def _schema(document: object) -> Found:
+    for error in contract.validator("InspectionSpecification").iter_errors(document):
+        yield from _explain(error)
+
+
+def _explain(error: jsonschema.ValidationError) -> Found:
+    """Put an error of jsonschema into a sentence of ours; theirs repeat the value, which may be megabytes."""
+    path: Path = tuple(error.absolute_path)
+    schema: Any = error.schema
+    instance: Any = error.instance
+    limit: Any = error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = schema.get("properties", {})
+            yield from (((*path, name), _unknown(name, known)) for name in instance if name not in known)
+        case "required":
+            yield from (((*path, name), "is required") for name in limit if name not in instance)
+        case "format":
+            yield path, str(error.cause)
+        case "type":
+            names = [limit] if isinstance(limit, str) else limit
+            yield path, f"must be {' or '.join(_TYPES[name] for name in names if name != 'null')}"
+        case "enum":
+            yield path, f"must be one of {', '.join(value for value in limit if value is not None)}"
+        case "minimum" | "maximum":
+            yield path, f"must be at {'least' if error.validator == 'minimum' else 'most'} {limit}"
+        case "minLength" | "minItems":
+            yield path, "must not be empty"
+        case "maxLength" | "maxItems" | "maxProperties":
+            yield path, f"must have at most {limit} {'characters' if error.validator == 'maxLength' else 'elements'}"
+        case _:
+            yield path, schema.get("x-message", "is not what the API's description says")
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name[:80], known, n=1)
+    return f"unknown field; did you mean `{near[0]}`?" if near else "unknown field"
+
+
+def _text(document: object) -> Found:
+    """No string may hold what cannot be written as UTF-8, or NUL, which ends strings in what Amun hands it to."""
+    pending: list[tuple[Path, object]] = [((), document)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+            yield path, "must not contain NUL or half a surrogate pair"
+        elif isinstance(value, Mapping):
+            pending += [((*path, key), item) for key, item in value.items()]
+            pending += [((*path, key), key) for key in value]
+        elif isinstance(value, list):
+            pending += [((*path, index), item) for index, item in enumerate(value)]
