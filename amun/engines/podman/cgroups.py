@@ -1,0 +1,62 @@
+"""Control groups (cgroups(7)): reading back which limits a process has, and a group for builds.
+
+Podman's own limit on processes does not reach builds, and root's processes are not counted by `ulimit -u`; so all
+builds of a rootful Podman live under one group whose `pids.max` holds for everything below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+BUILDS = "amun-builds"
+BUILD_PROCESSES = 4096
+# Files that hold the limit a process has, by version of control groups.
+LIMITS = {
+    "v2": {"cpu": "cpu.max", "memory": "memory.max", "pids": "pids.max"},
+    "v1": {"cpu": "cpu.cfs_quota_us", "memory": "memory.limit_in_bytes", "pids": "pids.max"},
+}
+
+
+def applied(process: Path, version: str, root: Path = ROOT) -> tuple[str, ...]:
+    """Which of cpu, memory and pids are limited for a process of /proc, as its control groups say."""
+    groups = dict(_groups((process / "cgroup").read_text()))
+    found = []
+    for controller, file in LIMITS[version].items():
+        place = root / groups.get("", "").lstrip("/")
+        if version == "v1":
+            place = root / controller / groups.get(controller, "").lstrip("/")
+        with contextlib.suppress(OSError):
+            if _limited((place / file).read_text().split()[0]):
+                found.append(controller)
+    return tuple(found)
+
+
+def group_for_builds(version: str, root: Path = ROOT) -> str | None:
+    """Make the group that all builds live under; returns its path as control groups write it, None if it may not be.
+
+    A build is given a group of its own in it: `podman build --cgroup-parent GROUP/BUILD`.
+    """
+    place = (root / "pids" if version == "v1" else root) / BUILDS
+    try:
+        if version == "v2":
+            (root / "cgroup.subtree_control").write_text("+pids")
+        place.mkdir(exist_ok=True)
+        (place / "pids.max").write_text(str(BUILD_PROCESSES))
+    except OSError:
+        return None
+    return f"/{BUILDS}"
+
+
+def _limited(value: str) -> bool:
+    """Unlimited is `max`, -1, or as many pages as there can be."""
+    return value not in ("max", "-1") and int(value) < 1 << 60
+
+
+def _groups(text: str) -> Iterator[tuple[str, str]]:
+    """/proc/PID/cgroup: lines of ID:CONTROLLER,CONTROLLER:PATH, without controllers for version 2."""
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        yield from ((controller, path) for controller in controllers.split(","))

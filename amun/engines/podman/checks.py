@@ -1,0 +1,130 @@
+"""What is looked at on a machine, what was found, and the command that helps.
+
+Every function here takes facts and gives checks; what has to be tried out is in `trials`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .buildenvironment import BuildEnvironment
+from .facts import Facts
+from .outcome import Check
+
+OLDEST = (4, 3)
+GIBIBYTE = 1 << 30
+
+INSTALL = {
+    "debian": "sudo apt-get install -y",
+    "fedora": "sudo dnf install -y",
+    "suse": "sudo zypper install -y",
+    "arch": "sudo pacman -S --needed",
+    "alpine": "sudo apk add",
+}
+# Where a distribution's name for a package is not the program's.
+PACKAGES = {
+    ("newuidmap", "debian"): "uidmap",
+    ("newuidmap", "fedora"): "shadow-utils",
+    ("newuidmap", "suse"): "shadow",
+    ("newuidmap", "arch"): "shadow",
+    ("newuidmap", "alpine"): "shadow-subids",
+    ("pasta", "debian"): "passt",
+    ("pasta", "fedora"): "passt",
+    ("pasta", "suse"): "passt",
+    ("pasta", "arch"): "passt",
+    ("pasta", "alpine"): "passt",
+}
+
+
+def install(facts: Facts, *programs: str) -> str:
+    """The command that installs programs on this distribution."""
+    packages = " ".join(PACKAGES.get((program, facts.distribution), program) for program in programs)
+    command = INSTALL.get(facts.distribution)
+    return f"{command} {packages}" if command else f"install {packages} with this system's package manager"
+
+
+def podman(facts: Facts) -> Check:
+    if facts.podman is None:
+        return Check("podman", False, "none", "Podman is not installed.", install(facts, "podman", "catatonit"))
+    oldest = ".".join(map(str, OLDEST))
+    recent = facts.version_numbers >= OLDEST
+    why = f"{facts.podman} is of version {facts.version}; {oldest} or later is needed."
+    return Check("podman", recent, facts.version, why, None if recent else install(facts, "podman"))
+
+
+def pods(facts: Facts) -> Check:
+    """Every pod has one process that does nothing but hold it: catatonit."""
+    path = facts.programs.get("catatonit")
+    if path:
+        return Check("pods", True, path, "catatonit is there to hold pods.")
+    return Check("pods", False, "none", "Podman cannot start pods without catatonit.", install(facts, "catatonit"))
+
+
+def users(facts: Facts) -> Check:
+    """Without subordinate ids a rootless container has one user only, and the script must not be the build's."""
+    name = "user namespaces"
+    if facts.root:
+        return Check(name, True, "root", "Podman runs as root, no subordinate ids are needed.")
+    if "newuidmap" not in facts.programs:
+        why = "Rootless containers need newuidmap and newgidmap."
+        return Check(name, False, "none", why, install(facts, "newuidmap"))
+    if facts.subordinate:
+        return Check(name, True, "subordinate ids", f"/etc/subuid and /etc/subgid have ranges for {facts.user}.")
+    add = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {facts.user}"
+    why = f"/etc/subuid or /etc/subgid has no range for {facts.user}."
+    return Check(name, False, "none", why, f"{add} && podman system migrate")
+
+
+def storage(facts: Facts) -> Iterator[Check]:
+    """The storage driver, and the disk under it."""
+    driver, slow = facts.storage_driver, facts.storage_driver == "vfs"
+    why = "vfs copies whole images for every container." if slow else f"Images lie in {facts.storage_root}."
+    remedy = install(facts, "fuse-overlayfs") + " && podman system reset" if slow else None
+    yield Check("storage", not slow, driver or "unknown", why, remedy, needed=False)
+    free = facts.storage_free / GIBIBYTE
+    enough = free >= 2
+    why = f"{free:.1f} GiB are free under {facts.storage_root}; an environment takes 0.2 to 2 GiB."
+    yield Check("disk", enough, f"{free:.1f} GiB", why, None if enough else "podman image prune", needed=False)
+
+
+def short_names(facts: Facts) -> Check:
+    if facts.short_names:
+        return Check("short names", True, "the system's registries", "registries.conf says where to look.")
+    why = "No registry is configured for names like `python:3.11`, so that everybody's is taken."
+    return Check("short names", True, "docker.io", why)
+
+
+def network_of_builds(found: BuildEnvironment) -> Iterator[Check]:
+    """Certificates and the package index that builds are given."""
+    why = "Builds trust the certificates that this machine trusts."
+    remedy = None
+    if found.bundle is None:
+        why, remedy = "No certificate bundle was found; downloads in builds may fail.", "install ca-certificates"
+    yield Check("certificates", found.bundle is not None, found.bundle or "none", why, remedy, needed=False)
+    why = "pip's configuration and the proxies of this machine are passed on to builds."
+    local = [url for url in found.pip.get("extra-index-url", "").split() if not url.startswith("http")]
+    if local:
+        why += f" Indexes in local directories ({', '.join(local)}) are not: a build does not see them."
+    yield Check("package index", True, found.summary(), why, needed=False)
+
+
+def clock() -> Check:
+    """A clock before the making of this program makes every certificate invalid."""
+    right = time.time() > Path(__file__).stat().st_mtime - 86400
+    why = "The clock is later than this program." if right else "The clock is wrong: TLS will fail everywhere."
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Check("clock", right, now, why, None if right else "sudo timedatectl set-ntp true", needed=False)
+
+
+def base_image_tools(facts: Facts, present: bool) -> Check:
+    """Where no registry is in reach, a base image is made of the distribution's packages."""
+    name = "base image"
+    if present:
+        return Check(name, True, "already there", "`make demo` and the tests have their image.", needed=False)
+    if "mmdebstrap" in facts.programs:
+        why = "It is pulled, or made of Debian's packages where no registry is in reach."
+        return Check(name, True, "mmdebstrap", why, needed=False)
+    why = "Without a registry in reach there is no way to make one."
+    return Check(name, False, "a registry", why, install(facts, "mmdebstrap"), needed=False)

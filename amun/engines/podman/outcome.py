@@ -1,0 +1,76 @@
+"""What looking at a machine comes to: the checks that were made, and how to use Podman there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: whether it is well, what was chosen, why, and the command that helps if not.
+
+    The engine cannot work while a `needed` check is not ok.
+    """
+
+    name: str
+    ok: bool
+    chosen: str
+    why: str
+    remedy: str | None = None
+    needed: bool = True
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What settings say of the machine; `auto` and None leave the choice to what is found."""
+
+    run_network: str = "auto"
+    build_network: str = "host"
+    pids_limit: int = 512
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How to use Podman here.
+
+    `environment` is complete: Podman needs no other variable. `run_network` is for `podman kube play --network`,
+    `build_network` and `build_volumes` are for `podman build`, which is given `--cgroup-parent BUILD_GROUP/NAME` where
+    there is a group, with a name of its own for each build. `limits` are those of cpu, memory and pids that are
+    really applied: one that is missing must not be asked for, Podman would refuse. With `selinux` the state directory
+    is labelled for containers, and what is created in it inherits that.
+    """
+
+    podman: str
+    version: str
+    environment: dict[str, str]
+    runtime: str
+    run_network: str
+    build_network: str
+    build_volumes: tuple[str, ...]
+    build_group: str | None
+    limits: tuple[str, ...]
+    selinux: bool
+    rootless: bool
+    checks: tuple[Check, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the engine can work here."""
+        return all(check.ok for check in self.checks if check.needed)
+
+    @property
+    def problem(self) -> str | None:
+        """What is in the way, and the command that helps, in one line; None if nothing is."""
+        found = [check for check in self.checks if check.needed and not check.ok]
+        return " ".join(f"{check.why} Try: {check.remedy}" if check.remedy else check.why for check in found) or None
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Machine:
+        """The inverse of `to_document`; raises TypeError or KeyError for anything else."""
+        lists = {name: tuple(document[name]) for name in ("build_volumes", "limits")}
+        return cls(**{**document, **lists, "checks": tuple(Check(**check) for check in document["checks"])})

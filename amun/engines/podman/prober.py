@@ -1,0 +1,257 @@
+"""Making Podman work on this machine: look, try, choose, and say why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import EngineUnavailable
+from . import buildenvironment, cgroups, checks, configuration, facts, files, precreate, trials
+from .command import Podman
+from .facts import Facts
+from .outcome import Check, Machine, Wishes
+
+# What Podman may see of the service's own environment; nothing else in it is Podman's business.
+PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS",
+    "CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS",
+    "REGISTRY_AUTH_FILE", "DOCKER_CONFIG",
+)  # fmt: skip
+SELINUX_LABEL = b"system_u:object_r:container_file_t:s0\0"
+
+
+def podman_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Those variables that Podman may see: where things are, and how to get out of this network."""
+    proxies = {name for proxy in buildenvironment.PROXY_VARIABLES for name in (proxy, proxy.upper())}
+    return {name: value for name, value in environment.items() if name in PASSED or name in proxies}
+
+
+class Prober:
+    """One look at the machine: facts, configuration, trials, in this order, each resting on the one before."""
+
+    def __init__(self, place: Path, wishes: Wishes) -> None:
+        self.place = place
+        self.wishes = wishes
+        self.environment = podman_environment()
+        self.facts: Facts = facts.gather(self.environment)
+        self.inherited = configuration.inherit(configuration.system_files(self.facts.root, self.environment))
+        self.checks: list[Check] = []
+
+    def probe(self) -> Machine:
+        found = buildenvironment.find()
+        self.checks += [checks.podman(self.facts), checks.pods(self.facts), checks.users(self.facts)]
+        with files.disk_errors():
+            volumes = buildenvironment.write(found, self.place.parent / "build-environment")
+            selinux = self._label() if self.facts.selinux else False
+            self._write_registries()
+        machine = Machine(
+            podman=self.facts.podman or "podman",
+            version=self.facts.version,
+            environment=self.environment,
+            runtime="",
+            run_network="none",
+            build_network=self.wishes.build_network,
+            build_volumes=volumes,
+            build_group=None,
+            limits=(),
+            selinux=selinux,
+            rootless=not self.facts.root,
+            checks=(),
+        )
+        if all(check.ok for check in self.checks):
+            machine = self._try(machine)
+        self.checks += [*checks.storage(self.facts), checks.short_names(self.facts)]
+        self.checks += [*checks.network_of_builds(found), checks.clock()]
+        return replace(machine, environment=self.environment, checks=tuple(self.checks))
+
+    def _try(self, machine: Machine) -> Machine:
+        runtime = self._choose_runtime(machine)
+        if runtime is None:
+            return machine
+        machine = replace(machine, runtime=runtime)
+        podman = Podman(machine.podman, self.environment)
+        network, pod = self._choose_network(podman)
+        machine = replace(machine, build_group=self._check_build(podman, machine))
+        if pod is None:
+            return machine
+        self._check_limits(pod)
+        return replace(machine, run_network=network, limits=pod.limits)
+
+    # -- runtime ------------------------------------------------------------------------------------------------
+
+    def _choose_runtime(self, machine: Machine) -> str | None:
+        """The first runtime that starts a container; each is tried with the configuration it would be used with."""
+        refusals: list[tuple[str, str]] = []
+        for runtime in self._runtimes():
+            self._configure(runtime)
+            refusal = self._refusal(Podman(machine.podman, self.environment))
+            if refusal is None:
+                why = "It starts containers with the configuration of Amun's own."
+                why += "".join(f" {name} does not: {said}" for name, said in refusals)
+                self.checks += [Check("runtime", True, runtime, why), self._ulimits()]
+                return runtime
+            refusals.append((runtime, refusal))
+        why = " ".join(f"{name} does not start a container: {said}" for name, said in refusals)
+        remedy = checks.install(self.facts, "runc" if "runc" not in self.facts.programs else "crun")
+        self.checks.append(Check("runtime", False, "none", why or "Neither crun nor runc is installed.", remedy))
+        return None
+
+    def _runtimes(self) -> list[str]:
+        """Candidates: what the system's configuration names, then those installed, the faster one first."""
+        configured = self.inherited.get("engine", {}).get("runtime")
+        installed = [name for name in ("crun", "runc") if name in self.facts.programs]
+        return list(dict.fromkeys([configured, *installed] if configured else installed))
+
+    def _refusal(self, podman: Podman) -> str | None:
+        try:
+            trials.make_image(podman, Path(self.facts.programs["catatonit"]))
+        except EngineUnavailable as exc:
+            return str(exc)
+        return trials.start_container(podman)
+
+    def _ulimits(self) -> Check:
+        why = "They fit the hard limits of this process; Podman's own defaults may be above them."
+        return Check("ulimits", True, ", ".join(configuration.ulimits(self.facts)), why)
+
+    # -- networks -----------------------------------------------------------------------------------------------
+
+    def _choose_network(self, podman: Podman) -> tuple[str, trials.Pod | None]:
+        """The first network with which a pod starts and has an interface; `none` always comes last."""
+        wished = self.wishes.run_network
+        candidates = network_candidates(self.facts) if wished == "auto" else [wished]
+        refusals: list[str] = []
+        for network in candidates:
+            pod, refusal = self._pod(podman, network)
+            if pod is not None and (pod.interfaces or network == "none" or wished != "auto"):
+                self.checks.append(self._network_check(network, refusals))
+                return network, pod
+            refusals.append(f"{network}: {refusal or 'the pod has no interface.'}")
+        why = f"No pod starts. {' '.join(refusals)}"
+        self.checks.append(Check("network of runs", False, "none", why, checks.install(self.facts, "slirp4netns")))
+        return "none", None
+
+    def _pod(self, podman: Podman, network: str) -> tuple[trials.Pod | None, str | None]:
+        """A pod with as many limits as Podman takes: a user may have been given some controllers only."""
+        refusal = None
+        for asked in (("cpu", "memory"), ("memory",), ()):
+            try:
+                return trials.start_pod(podman, network, self.facts.cgroups, asked), None
+            except EngineUnavailable as exc:
+                refusal = refusal or str(exc)
+                if "cgroup" not in str(exc):
+                    break
+        return None, refusal
+
+    def _network_check(self, network: str, refusals: Sequence[str]) -> Check:
+        tried = "".join(f" {refusal}" for refusal in refusals)
+        name = "network of runs"
+        if self.wishes.run_network != "auto":
+            return Check(name, True, network, "The settings say so, and a pod starts with it.", needed=False)
+        if network == "none":
+            why = f"Scripts have no network: nothing that keeps them from this machine's own services works.{tried}"
+            return Check(name, False, network, why, checks.install(self.facts, "slirp4netns"), needed=False)
+        why = f"A pod starts with it, and it does not reach this machine's loopback.{tried}"
+        return Check(name, True, network, why)
+
+    def _check_build(self, podman: Podman, machine: Machine) -> str | None:
+        """Build something, in a control group of our own if that works; returns the group."""
+        group = cgroups.group_for_builds(self.facts.cgroups) if self.facts.root else None
+        refusal = trials.build(podman, machine.build_network, machine.build_volumes, group)
+        if refusal is not None and group is not None:
+            group = None
+            refusal = trials.build(podman, machine.build_network, machine.build_volumes, group)
+        why = f"An image was built with it: {self._build_network_reason()}" if refusal is None else refusal
+        remedy = None if refusal is None else "AMUN_BUILD_NETWORK=private amun doctor  # or none"
+        self.checks.append(Check("builds", refusal is None, f"network {machine.build_network}", why, remedy))
+        return group
+
+    def _build_network_reason(self) -> str:
+        if self.wishes.build_network == "host":
+            return "the host's network reaches what the host reaches, its proxies and mirrors included."
+        return "the settings say so."
+
+    # -- limits -------------------------------------------------------------------------------------------------
+
+    def _check_limits(self, pod: trials.Pod) -> None:
+        missing = [name for name in ("cpu", "memory", "pids") if name not in pod.limits]
+        chosen = ", ".join(pod.limits) or "none"
+        groups = f"control groups {self.facts.cgroups}"
+        if not missing:
+            why = f"They were read back from the {groups} of a pod."
+            self.checks.append(Check("limits", True, chosen, why))
+            return
+        absent = f"{', '.join(missing)} cannot be limited"
+        if self.facts.root:
+            why, remedy = f"{absent}: this machine's {groups} lack the controllers.", None
+        elif self.facts.cgroups == "v1":
+            why = f"{absent}: a rootless Podman cannot with control groups v1. Run Amun as root,"
+            why, remedy = f"{why} or start this machine with version 2.", _grub()
+        else:
+            why, remedy = f"{absent}: this user was not given the controllers.", _delegate()
+        self.checks.append(Check("limits", False, chosen, why, remedy, needed=False))
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def _configure(self, runtime: str) -> None:
+        """Write containers.conf and the hook it names."""
+        hooks, limit = self.place / "hooks", self.wishes.pids_limit
+        text = configuration.containers_conf(
+            self.facts, runtime, hooks=hooks, inherited=self.inherited, pids_limit=limit
+        )
+        files.write(
+            hooks / "pids.json", configuration.pids_hook(sys.executable, Path(precreate.__file__).resolve(), limit)
+        )
+        files.write(self.place / "containers.conf", text)
+        self.environment["CONTAINERS_CONF"] = str(self.place / "containers.conf")
+
+    def _write_registries(self) -> None:
+        if not self.facts.short_names and "CONTAINERS_REGISTRIES_CONF" not in self.environment:
+            files.write(self.place / "registries.conf", configuration.registries_conf())
+            self.environment["CONTAINERS_REGISTRIES_CONF"] = str(self.place / "registries.conf")
+
+    def _label(self) -> bool:
+        """Let containers read the state directory; what is created in it later inherits the label."""
+        state = self.place.parent
+        try:
+            for path in (state, *state.rglob("*")):
+                if not path.is_symlink():
+                    os.setxattr(path, "security.selinux", SELINUX_LABEL)
+        except OSError as exc:
+            why = f"SELinux is on, and {state} cannot be labelled for containers: {exc.strerror}."
+            remedy = f"sudo chcon -R -t container_file_t {state}"
+            self.checks.append(Check("SELinux", False, "no label", why, remedy))
+        else:
+            why = f"SELinux is on; {state} is labelled, so that containers may read what is mounted from it."
+            self.checks.append(Check("SELinux", True, "container_file_t", why))
+        return True
+
+
+def network_candidates(found: Facts) -> list[str]:
+    """Networks that keep a run away from this machine's loopback, the best first.
+
+    slirp4netns and pasta also keep runs away from each other, and need no firewall; a bridge is root's only, for
+    rootless Podman would put one inside slirp4netns or pasta anyhow. Podman takes pasta without root only.
+    """
+    user_mode = ["slirp4netns"] if found.root else ["pasta", "slirp4netns"]
+    if not found.root and found.version_numbers < (5, 0):
+        user_mode.reverse()
+    candidates = [name for name in user_mode if name in found.programs]
+    if found.root:
+        candidates.append("bridge")
+    return [*candidates, "none"]
+
+
+def _grub() -> str:
+    return "sudo grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 && sudo reboot"
+
+
+def _delegate() -> str:
+    directory = "/etc/systemd/system/user@.service.d"
+    return (
+        f"sudo mkdir -p {directory} && printf '[Service]\\nDelegate=cpu memory pids\\n'"
+        f" | sudo tee {directory}/delegate.conf && sudo systemctl daemon-reload && loginctl terminate-user $USER"
+    )
