@@ -181,6 +181,12 @@ def exact_version(text: str) -> None:
         raise ValueError("must be one exact version, such as '==1.0.2'")
 
 
+@_format("python-version")
+def python_version(text: str) -> None:
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,3}){0,2}", text, re.ASCII):
+        raise ValueError("must be a version of Python, such as '3.11'")
+
+
 @_format("package-hash")
 def package_hash(text: str) -> None:
     if not re.fullmatch(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", text):

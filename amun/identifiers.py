@@ -1,9 +1,9 @@
 """Inspection ids: ``inspection-IDENTIFIER-<16 hex digits>``, or ``inspection-<16 hex digits>`` without an identifier.
 
 The hex digits are 64 random bits. The id names objects on a cluster, and engines add up to eight characters of their
-own (``-build``, the index of an item), so id and addition together must be a DNS label: at most 63 characters of a-z, 0-9
-and '-' (RFC 1123, which Kubernetes follows for names and for the values of labels). That leaves 27 characters to the
-identifier, which is the value of a label too and so starts and ends with a letter or digit.
+own (``-build``, the index of an item), so id and addition together must be a DNS label: at most 63 characters of a-z,
+0-9 and '-' (RFC 1123, which Kubernetes follows for names and for the values of labels). That leaves 27 characters to
+the identifier, which is the value of a label too and so starts and ends with a letter or digit.
 """
 
 from __future__ import annotations

@@ -80,7 +80,10 @@ def node_labels(document: object) -> Found:
 
 def pipfile_with_lock(document: object) -> Found:
     """A Pipfile without its lock says nothing exact; a lock without its Pipfile installs with none of the managers."""
-    halves = {name: bool(_at(document, "python", name)) for name in ("requirements", "requirements_locked")}
+    halves = {
+        name: any(value is not None for value in _at(document, "python", name).values())
+        for name in ("requirements", "requirements_locked")
+    }
     for name, given in halves.items():
         if not given and any(halves.values()):
             other = next(half for half in halves if half != name)

@@ -6,8 +6,8 @@ the values, nothing with the document.
 
 Clients generated from the original's description send ``null`` for an absent optional field, at every level, and
 ``batch_size`` as a numeric string; forms send an empty identifier or script. All of that is understood. The same
-clients refuse to read a ``hardware`` or ``python`` that is not complete, so the former is left out where it says nothing and
-the latter always has both its halves.
+clients refuse to read a ``hardware`` or ``python`` that is not complete, so the former is left out where it says
+nothing and the latter always has both its halves.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ class Gpu:
     product: str | None = None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Gpu:
-        return cls(**_given(document))
+    def from_document(cls, document: Mapping[str, Any] | None) -> Gpu | None:
+        """Return None where nothing is given: an empty object asks for no device."""
+        given = _given(document)
+        return cls(**given) if given else None
 
     def to_document(self) -> dict[str, Any]:
         return _given({"vendor": self.vendor, "count": self.count, "product": self.product})
@@ -79,12 +81,10 @@ class Hardware:
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> Hardware | None:
         """Return None also where all that is given is null or empty: it asks for nothing."""
-        given = {name: value for name, value in _given(document).items() if value != {} or name == "gpu"}
-        if not given:
-            return None
-        if "gpu" in given:
-            given["gpu"] = Gpu.from_document(given["gpu"])
-        return cls(**given)
+        given = _given(document)
+        given["gpu"] = Gpu.from_document(given.get("gpu"))
+        hardware = cls(**given)
+        return None if hardware == cls() else hardware
 
     def to_document(self) -> dict[str, Any]:
         document = _given({**vars(self), "gpu": self.gpu and self.gpu.to_document()})
@@ -185,7 +185,7 @@ class Python:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> Python:
-        return cls(**_given(document))
+        return cls(**_without_nulls(document or {}))
 
     def to_document(self) -> dict[str, Any]:
         return {"requirements": self.requirements, "requirements_locked": self.requirements_locked}
@@ -265,3 +265,10 @@ class Specification:
 def _given(document: Mapping[str, Any] | None) -> dict[str, Any]:
     """Drop what is null: generated clients write that for "not given"."""
     return {name: value for name, value in (document or {}).items() if value is not None}
+
+
+def _without_nulls(value: Any) -> Any:
+    """Drop what is null at every level of a Pipfile or its lock."""
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(item) for name, item in _given(value).items()}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -17,6 +18,9 @@ import jsonschema
 from . import contract
 from .errors import Problem
 from .rules import RULES, Found, Path
+
+DEPTH_MAX = 64
+"""Levels of objects and lists in a document; a Pipfile.lock needs seven."""
 
 _TYPES = {
     "array": "a list",
@@ -32,7 +36,7 @@ _TYPES = {
 def problems(document: object) -> list[Problem]:
     """Return all that is wrong with a posted document, one problem a field, in the order of their paths."""
     found: dict[str, str] = {}
-    for check in (_text, _schema, *RULES):
+    for check in (_depth,) if any(_depth(document)) else (_values, _schema, *RULES):
         for path, message in check(document):
             found.setdefault(json_path(path), message)
     return [Problem(path, message) for path, message in sorted(found.items())]
@@ -90,15 +94,34 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
     return f"unknown field; did you mean `{near[0]}`?" if near else "unknown field"
 
 
-def _text(document: object) -> Found:
-    """No string may hold what cannot be written as UTF-8, or NUL, which ends strings in what Amun hands it to."""
+def _depth(document: object) -> Found:
+    """Whoever reads the document further may recurse into it."""
+    for path, _ in _walk(document):
+        if len(path) > DEPTH_MAX:
+            yield path[:1], f"must not be nested deeper than {DEPTH_MAX} levels"
+
+
+def _values(document: object) -> Found:
+    """No string may hold what UTF-8 cannot, or NUL, which ends strings elsewhere; no number what JSON cannot."""
+    for path, value in _walk(document):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield path, "must be a finite number"
+        texts = value if isinstance(value, Mapping) else [value]
+        for text in texts:
+            if isinstance(text, str) and re.search("[\0\ud800-\udfff]", text):
+                key = (text,) if text is not value else ()
+                yield (*path, *key), "must not contain NUL or half a surrogate pair"
+
+
+def _walk(document: object) -> Iterator[tuple[Path, object]]:
+    """Return every value in the document with its path, down to one level more than may be."""
     pending: list[tuple[Path, object]] = [((), document)]
     while pending:
         path, value = pending.pop()
-        if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
-            yield path, "must not contain NUL or half a surrogate pair"
-        elif isinstance(value, Mapping):
+        yield path, value
+        if len(path) > DEPTH_MAX:
+            continue
+        if isinstance(value, Mapping):
             pending += [((*path, key), item) for key, item in value.items()]
-            pending += [((*path, key), key) for key in value]
         elif isinstance(value, list):
             pending += [((*path, index), item) for index, item in enumerate(value)]
