@@ -1,0 +1,262 @@
+"""What one item leaves: its report, from the frames in its log and from what the engine knows of its container.
+
+The runner's account is preferred; where it is missing (the container was killed, the node was lost) the engine's
+stands in, and what only the runner could know is null. Whatever the script or the image did to what they left, there is
+a report, with every field of its schema and every field of its type.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from . import hardware as compare
+from .framing import Frame
+from .specification import Hardware
+
+USAGE = (
+    *("ru_utime", "ru_stime", "ru_maxrss", "ru_ixrss", "ru_idrss", "ru_isrss", "ru_minflt", "ru_majflt"),
+    *("ru_nswap", "ru_inblock", "ru_oublock", "ru_msgsnd", "ru_msgrcv", "ru_nsignals", "ru_nvcsw", "ru_nivcsw"),
+)
+"""The fields of getrusage(2): seconds, KiB and counts."""
+
+KILLED = 128 + signal.SIGKILL
+"""The exit code of an item of which nobody knows how it ended."""
+
+DEEPEST = 200
+"""Levels of nesting in what a script prints. JSON that is deeper breaks its readers, ours among them."""
+
+PLATFORM = frozenset(
+    {
+        "ContainerStatusUnknown",
+        "DeletionByPodGC",
+        "DeletionByTaintManager",
+        "Evicted",
+        "EvictionByEvictionAPI",
+        "NodeLost",
+        "NodeShutdown",
+        "Preempting",
+        "PreemptionByScheduler",
+        "Shutdown",
+        "Terminated",
+        "TerminationByKubelet",
+        "UnexpectedAdmissionError",
+    }
+)
+"""Engines' words for what befalls a run through no fault of its own."""
+
+CANNOT_START = frozenset({"ContainerCannotRun", "RunContainerError", "StartError"})
+"""Engines' words for an image in which not even the runner could be started: one without /bin/sh, mostly."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the engine knows of an item's container; times are RFC 3339."""
+
+    exit_code: int | None = None
+    reason: str | None = None
+    oom_killed: bool = False
+    started_at: str | None = None
+    finished_at: str | None = None
+    hostname: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an item ended: `succeeded`, `failed` (the script's fault) or `error` (the platform's), why, and in words."""
+
+    phase: str
+    reason: str
+    message: str | None = None
+
+
+def assemble(
+    frames: Iterable[Frame], outcome: Outcome, script_sha256: str, hardware: Hardware | None = None
+) -> dict[str, Any]:
+    """Return the report of an item that is over.
+
+    :param frames: all frames of its log; the last report frame counts.
+    :param script_sha256: hex digest of the script that was sent, for when the runner does not say which one ran.
+    :param hardware: what was requested for the run.
+    """
+    output = {"stdout": bytearray(), "stderr": bytearray(), "report": bytearray()}
+    for frame in frames:
+        if frame.stream == "report":
+            output["report"].clear()
+        output[frame.stream] += frame.data
+    stdout, stderr, account = (bytes(data).decode("utf-8", "replace") for data in output.values())
+    ran = parse_object(account) or {}
+    hwinfo = _hwinfo(ran.get("hwinfo"))
+    started = _text(ran.get("start_datetime")) or outcome.started_at
+    return {
+        **_ending(ran, outcome),
+        "stdout": parse_object(stdout) or {},
+        "stdout_text": stdout,
+        "stderr": stderr,
+        "script_sha256": _text(ran.get("script_sha256")) or script_sha256,
+        "hwinfo": hwinfo,
+        **_software(ran, hwinfo),
+        "usage": _usage(ran.get("usage")),
+        "hostname": _text(ran.get("hostname")) or outcome.hostname,
+        "datetime": started,
+        "start_datetime": started,
+        "end_datetime": _text(ran.get("end_datetime")) or outcome.finished_at,
+        "hardware_match": compare.matches(hardware, hwinfo),
+    }
+
+
+def _ending(ran: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    # The engine saw the runner's exit code, which is the script's; a report that says otherwise is a forgery.
+    code = outcome.exit_code if outcome.exit_code is not None else ran.get("exit_code")
+    code = code if isinstance(code, int) else KILLED
+    truncated = ran.get("truncated")
+    truncated = truncated if isinstance(truncated, dict) else {}
+    return {
+        "exit_code": code,
+        "signal": _text(ran.get("signal")) if ran else _signal_name(outcome.exit_code),
+        "oom_killed": ran.get("oom_killed") is True or outcome.oom_killed or outcome.reason == "OOMKilled",
+        "deadline_exceeded": ran.get("deadline_exceeded") is True or outcome.reason == "DeadlineExceeded",
+        "truncated": {stream: truncated.get(stream) is True for stream in ("stdout", "stderr")},
+    }
+
+
+def _signal_name(exit_code: int | None) -> str | None:
+    try:
+        return signal.Signals((exit_code or 0) - 128).name
+    except ValueError:
+        return None
+
+
+def _hwinfo(text: object) -> dict[str, Any]:
+    hwinfo = (parse_object(text) if isinstance(text, str) else None) or {}
+    features = hwinfo.get("cpu_features")
+    flags = features.get("flags") if isinstance(features, dict) else None
+    if isinstance(features, dict) and isinstance(flags, list):
+        features["flags"] = sorted(set(map(str, flags)))
+    return hwinfo
+
+
+def _software(ran: Mapping[str, Any], hwinfo: Mapping[str, Any]) -> dict[str, Any]:
+    release = parse_os_release(_text(ran.get("os_release")))
+    cpu = hwinfo.get("cpu_info")
+    cpu = cpu if isinstance(cpu, dict) else {}
+    system = release or {}
+    return {
+        "os_release": release,
+        "runtime_environment": {
+            "hardware": {"cpu_family": cpu.get("family"), "cpu_model": cpu.get("model")},
+            "operating_system": {"name": system.get("id"), "version": system.get("version_id")},
+            "python_version": _text(ran.get("python_version")),
+            "cuda_version": _cuda_version(_text(ran.get("cuda"))),
+        },
+    }
+
+
+def _usage(used: object) -> dict[str, int | float | None]:
+    used = used if isinstance(used, dict) else {}
+    numbers = {name: used.get(name) for name in USAGE}
+    return {
+        name: number if isinstance(number, int | float) and not isinstance(number, bool) else None
+        for name, number in numbers.items()
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def parse_os_release(text: str | None) -> dict[str, str] | None:
+    """Parse os-release(5) into its variables, named in lower case."""
+    if text is None:
+        return None
+    variables = re.findall(r"^[ \t]*([A-Za-z_]\w*)=(.*)$", text, re.MULTILINE | re.ASCII)
+    return {name.lower(): _unquote(value.strip()) for name, value in variables}
+
+
+def _unquote(value: str) -> str:
+    quote = value[:1]
+    if quote in ("'", '"') and len(value) > 1 and value.endswith(quote):
+        value = value[1:-1]
+    return value if quote == "'" else re.sub(r"\\([\\$\"'`])", r"\1", value)
+
+
+def _cuda_version(text: str | None) -> str | None:
+    """Return MAJOR.MINOR from the toolkit's version.json (CUDA 11 on) or version.txt."""
+    cuda = (parse_object(text or "") or {}).get("cuda")
+    version = str(cuda.get("version")) if isinstance(cuda, dict) else (text or "")
+    found = re.search(r"\d+\.\d+", version)
+    return found.group() if found else None
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that is all of `text`; None if there is anything else.
+
+    Python's reader takes more than JSON: NaN and Infinity, numbers beyond the range of a double, halves of surrogate
+    pairs. The first two are refused, the last replaced, so that what was read can be written again.
+    """
+    try:
+        document = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if "\\u" in text and not _deeper(document, DEEPEST):
+            whole = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.dumps(document, ensure_ascii=False))
+            document = json.loads(whole)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and not _deeper(document, DEEPEST) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _deeper(document: object, levels: int) -> bool:
+    level = [document]
+    while level and levels:
+        levels -= 1
+        level = [child for parent in level for child in _children(parent)]
+    return bool(level)
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def verdict(report: Mapping[str, Any], outcome: Outcome, hardware: Hardware | None = None) -> Verdict:
+    """Say how an item ended, from its report, what the engine knows, and the hardware requested for the run."""
+    wrong = compare.mismatches(hardware, report["hwinfo"])
+    if wrong:
+        return Verdict("error", "HardwareMismatch", " ".join(wrong))
+    if outcome.reason in PLATFORM:
+        return Verdict("error", outcome.reason or "", "The platform ended the run; it may be tried again.")
+    if outcome.reason == "Cancelled":
+        return Verdict("failed", "Cancelled", "The run was cancelled.")
+    if report["exit_code"] and report["oom_killed"]:
+        return Verdict("failed", "OOMKilled", "The run needed more memory than it had requested.")
+    if report["deadline_exceeded"]:
+        return Verdict("failed", "DeadlineExceeded", "The script was still running at its deadline.")
+    if report["usage"]["ru_utime"] is None:
+        return _unreported(outcome)
+    if report["exit_code"]:
+        how = f"was ended by {report['signal']}" if report["signal"] else f"exited with code {report['exit_code']}"
+        return Verdict("failed", "NonZeroExit", f"The script {how}.")
+    return Verdict("succeeded", "Completed")
+
+
+def _unreported(outcome: Outcome) -> Verdict:
+    # 126 to 128 is what container runtimes exit with when they cannot start a program.
+    if outcome.reason in CANNOT_START or outcome.exit_code in (126, 127, 128):
+        message = "The image cannot run a POSIX shell at /bin/sh."
+        return Verdict("failed", outcome.reason or "ContainerCannotRun", message)
+    known = outcome.reason if outcome.reason not in (None, "Error", "Completed") else None
+    return Verdict("error", known or "NoReport", "The run ended without a report of its runner.")

@@ -1,0 +1,452 @@
+"""Runs one script as the first process of its container, frames what it prints and reports how it went.
+
+Called as `python3 -I -S -B runner.py [--timeout S] [--grace S] [--output-limit BYTES] [--home DIR] SCRIPT`. Standard
+output gets the frames that `amun.framing` describes, as the script prints, and the report as the last of them. Exits as
+the script did, with 128+n if signal n ended it. Runs on whatever python3 the inspected image has, from 3.6 on, so only
+the standard library is used, and old Python is written; an interpreter that lacks part of it is given up for runner.sh.
+What files say is reported as text: making sense of it is left to the service.
+
+The script is a stranger's program with the same uid. So the runner makes itself non-dumpable, which closes its memory,
+environment and descriptors to that uid (proc(5)), and reads what it reports on before the script starts.
+"""
+
+# ruff: noqa: RUF005, SIM105
+# Neither `[*a, *b]` nor contextlib, which would double the time to start.
+import sys
+
+try:
+    if sys.version_info < (3, 6):
+        raise ImportError("too old")
+    import hashlib
+    import json
+    import os
+    import resource
+    import select
+    import signal
+    import time
+except ImportError:
+    from posix import execv  # Always built in.
+
+    execv("/bin/sh", ["/bin/sh", __file__[: -len("py")] + "sh", "--shell"] + sys.argv[1:])
+
+try:
+    import ctypes
+except ImportError:
+    ctypes = None  # type: ignore[assignment]
+
+HOME = "/home/amun"
+STACK = "/opt/amun/venv/bin"
+SHELL = "/bin/sh"
+
+CHUNK = 64 << 10
+LONGEST = 8000
+"""Bytes of a frame. Runtimes read logs in blocks of 8 or 16 KiB and split lines that are longer."""
+
+DRAIN = 0.5
+"""Seconds that what the script left behind may go on printing, so that `exec > >(tee log)` loses nothing."""
+
+STUCK = 2.0
+"""Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the report."""
+
+PR_SET_DUMPABLE = 4
+
+CANCEL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = CANCEL + (signal.SIGALRM, signal.SIGCHLD)
+
+
+class Options:
+    """The command line, `--name value …` before the script; argparse would double the time to start."""
+
+    def __init__(self, arguments: "list[str]") -> None:
+        given = {"--timeout": "0", "--grace": "10", "--output-limit": str(10 << 20), "--home": HOME}
+        arguments = list(arguments)
+        while arguments and arguments[0] in given:
+            given[arguments.pop(0)] = arguments.pop(0)
+        self.timeout = float(given["--timeout"])
+        self.grace = float(given["--grace"])
+        self.output_limit = int(given["--output-limit"])
+        self.home = given["--home"]
+        self.command = arguments
+
+
+class Stream:
+    """One of the script's output streams: the pipe's reading end and how much of it may still be passed on."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name = name
+        self.left = limit
+        self.truncated = False
+        self.reader, self.writer = os.pipe()
+        self.full = name.encode() + b" F "
+        self.part = name.encode() + b" P "
+
+    def frame(self, data: bytes) -> bytes:
+        """Frame `data` up to the limit; what is beyond is dropped."""
+        if len(data) > self.left:
+            self.truncated = True
+            data = data[: self.left]
+        self.left -= len(data)
+        lines = data.split(b"\n")
+        if max(map(len, lines)) > LONGEST:
+            return b"".join(map(self._cut, lines[:-1])) + self._pieces(lines[-1])
+        last = lines.pop()
+        frames = self.full + (b"\n" + self.full).join(lines) + b"\n" if lines else b""
+        return frames + self.part + last + b"\n" if last else frames
+
+    def _cut(self, line: bytes) -> bytes:
+        end = (len(line) - 1) // LONGEST * LONGEST if line else 0
+        return self._pieces(line[:end]) + self.full + line[end:] + b"\n"
+
+    def _pieces(self, data: bytes) -> bytes:
+        return b"".join(self.part + data[i : i + LONGEST] + b"\n" for i in range(0, len(data), LONGEST))
+
+
+class Run:
+    """The script's process and all that it started: starting, following, ending them."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.streams = [Stream("stdout", options.output_limit), Stream("stderr", options.output_limit)]
+        self.open = {stream.reader: stream for stream in self.streams}
+        self.status = None  # type: int | None
+        self.deadline_exceeded = False
+        self.deadline = self.kill_at = float("inf")
+        self.wake_reader, self.wake_writer = os.pipe()
+        self.poll = select.poll()
+        for reader in list(self.open) + [self.wake_reader]:
+            self.poll.register(reader, select.POLLIN)
+
+    def start(self) -> None:
+        """Start the script and arm the deadline."""
+        os.set_blocking(self.wake_writer, False)
+        os.set_blocking(self.wake_reader, False)
+        signal.set_wakeup_fd(self.wake_writer)
+        signal.signal(signal.SIGCHLD, lambda number, stack: None)
+        for number in CANCEL:
+            signal.signal(number, lambda number, stack: self.terminate())
+        signal.signal(signal.SIGALRM, lambda number, stack: self.alarm())
+        # Blocked, because the handlers need the child's id, and in the child they would be out of place.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self.pid = os.fork()
+        if not self.pid:
+            become_script(self.options, [stream.writer for stream in self.streams])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        for stream in self.streams:
+            os.close(stream.writer)
+        if self.options.timeout:
+            self.deadline = time.monotonic() + self.options.timeout
+            signal.setitimer(signal.ITIMER_REAL, self.options.timeout)
+
+    def terminate(self) -> None:
+        """Ask the script to end; what is left of it after the grace is killed. Asking twice gives no more time."""
+        if self.kill_at == float("inf"):
+            self.kill_at = time.monotonic() + self.options.grace
+            signal.setitimer(signal.ITIMER_REAL, max(self.options.grace, 0.001))
+            self.kill(signal.SIGTERM)
+
+    def alarm(self) -> None:
+        # In a signal handler, so that it works while a reader of our output makes us wait. The clock is asked because
+        # anybody in the container may send the signal.
+        now = time.monotonic()
+        if now >= self.kill_at:
+            self.kill_all()
+        elif now >= self.deadline and self.status is None:
+            self.deadline_exceeded = True
+            self.terminate()
+
+    def kill(self, number: int) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            # All of them are gone, or it has not come as far as having a group.
+            if self.status is None:
+                os.kill(self.pid, number)
+
+    def kill_all(self) -> None:
+        """Kill everything in the container but the runner; outside of one, the script's process group."""
+        if os.getpid() != 1:
+            return self.kill(signal.SIGKILL)
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except OSError:
+            pass  # There is nothing else.
+
+    def follow(self) -> None:
+        """Pass on all output until the script is over and everything that it left behind is gone."""
+        while self.status is None:
+            self.step(None)
+        self.finish(DRAIN)
+        self.kill_all()
+        self.finish(STUCK)
+        self.reap_rest()
+
+    def finish(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self.open and time.monotonic() < end:
+            self.step(end - time.monotonic())
+
+    def step(self, seconds: "float | None") -> None:
+        """Wait for output or a child's end, and take what there is."""
+        for reader, _ in self.poll.poll(None if seconds is None else max(seconds, 0) * 1000):
+            data = os.read(reader, CHUNK)
+            if reader == self.wake_reader:
+                self.reap()
+            elif data:
+                stream = self.open[reader]
+                if stream.left or not stream.truncated:
+                    write(stream.frame(data))
+            else:
+                self.poll.unregister(reader)
+                os.close(reader)
+                del self.open[reader]
+
+    def reap(self, flags: int = os.WNOHANG) -> bool:
+        """Take the end of every child that has ended, adopted ones included. Return whether there are others."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, flags)
+            except ChildProcessError:
+                return False
+            if not pid:
+                return True
+            if pid == self.pid:
+                self.status = status
+
+    def reap_rest(self) -> None:
+        # Resource usage counts only those that were waited for.
+        end = time.monotonic() + STUCK
+        while self.reap() and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+def write(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def say(message: str) -> None:
+    os.write(2, ("amun: %s\n" % message).encode("utf-8", "replace"))
+
+
+def become_script(options: Options, outputs: "list[int]") -> None:
+    """In the child: turn into the script, or say on its standard error why not and exit as a shell would."""
+    code = 126
+    try:
+        prepare(options.home, outputs)
+        code = execute(options.command)
+    except BaseException as error:
+        say(str(error))
+    finally:
+        os._exit(code)
+
+
+def prepare(home: str, outputs: "list[int]") -> None:
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(outputs[0], 1)
+    os.dup2(outputs[1], 2)
+    # Dumpable again, or its files in /proc are root's until it executes something.
+    set_dumpable(1)
+    die_first()
+    close_others()
+    default_signals()
+    set_environment(home)
+
+
+def default_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            pass  # SIGKILL, SIGSTOP and those that the C library keeps for itself.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def set_environment(home: str) -> None:
+    """Go home and say so; give back the rest of the environment as the container got it."""
+    try:
+        os.chdir(home)
+        os.environ["PWD"] = home
+    except OSError:
+        pass  # An image that Amun did not build.
+    if os.environ.get("HOME", "/") in ("", "/"):
+        os.environ["HOME"] = home
+    path = os.environ.get("PATH") or os.defpath
+    if os.path.isdir(STACK) and path.split(":")[0] != STACK:
+        os.environ["PATH"] = STACK + ":" + path
+    # Python sets this for itself where there is no locale (PEP 538), but the script may care.
+    given = read("/proc/self/environ", 4 << 20) or b"LC_CTYPE="
+    if not any(variable.startswith(b"LC_CTYPE=") for variable in given.split(b"\0")):
+        os.environ.pop("LC_CTYPE", None)
+
+
+def die_first() -> None:
+    """When memory runs out the kernel is to take the script, not the runner that has its output."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass
+
+
+def close_others() -> None:
+    try:
+        others = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        others = list(range(3, 256))
+    for descriptor in others:
+        if descriptor > 2:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
+
+
+def execute(command: "list[str]") -> int:
+    """Execute the script by its first line, by the shell if it has none. Return the exit code if that fails."""
+    try:
+        os.execv(command[0], command)  # noqa: S606
+    except OSError as error:
+        # ENOEXEC, without importing errno for it.
+        if error.errno == 8:
+            os.execv(SHELL, [SHELL] + command)  # noqa: S606
+        say("%s: %s" % (command[0], why_not(command[0], error)))
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    return 126
+
+
+def why_not(script: str, error: OSError) -> "str | None":
+    with open(script, "rb") as file:
+        first = file.readline(256).decode("utf-8", "replace").rstrip("\n")
+    if not first.startswith("#!"):
+        return error.strerror
+    reason = "cannot execute its interpreter %r: %s" % (first[2:].strip(" \t"), error.strerror)
+    if first.endswith("\r"):
+        reason += " (the script has Windows line ends)"
+    return reason
+
+
+def set_dumpable(value: int) -> None:
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, value, 0, 0, 0)
+    except (AttributeError, OSError):
+        pass  # No ctypes, or no prctl: then the container is the only wall.
+
+
+def read(path: str, limit: int = 1 << 20) -> "bytes | None":
+    """Return what a file holds; None where it cannot be read or is longer than anything sensible."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError:
+        return None
+    return data if len(data) <= limit else None
+
+
+def text(*paths: str) -> "str | None":
+    """Return what the first readable one of some files holds."""
+    for path in paths:
+        data = read(path)
+        if data is not None:
+            return data.decode("utf-8", "replace")
+    return None
+
+
+def sha256(path: str) -> "str | None":
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for chunk in iter(lambda: file.read(CHUNK), b""):
+                digest.update(chunk)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def now() -> str:
+    """RFC 3339, UTC, with microseconds."""
+    microseconds = int(time.time() * 1000000)
+    seconds, fraction = divmod(microseconds, 1000000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".%06dZ" % fraction
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed in this container for memory, by its cgroup: version 2, else version 1."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        for line in (read(path) or b"").splitlines():
+            name, _, count = line.partition(b" ")
+            if name == b"oom_kill":
+                return int(count)
+    return 0
+
+
+def python_version() -> "str | None":
+    """MAJOR.MINOR of the python3 that the script finds, as its file's name tells it: to run it could take for ever."""
+    search = os.environ.get("PATH") or os.defpath
+    for directory in [STACK] + search.split(":"):
+        python = os.path.join(directory, "python3")
+        if os.access(python, os.X_OK):
+            break
+    else:
+        return None
+    actual = os.path.realpath(python)
+    if actual == os.path.realpath(sys.executable):
+        return "%d.%d" % sys.version_info[:2]
+    name = os.path.basename(actual)
+    return name[len("python") :] if name.startswith("python3.") else None
+
+
+def usage() -> "dict[str, float]":
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {name: getattr(used, name) for name in dir(used) if name.startswith("ru_")}
+
+
+def ending(status: int) -> "tuple[int, str | None]":
+    """Exit code as a shell gives it, and the name of the signal that ended the script."""
+    if not os.WIFSIGNALED(status):
+        return os.WEXITSTATUS(status), None
+    number = os.WTERMSIG(status)
+    try:
+        return 128 + number, signal.Signals(number).name
+    except ValueError:
+        return 128 + number, "SIG%d" % number
+
+
+def main(arguments: "list[str]") -> int:
+    options = Options(arguments)
+    set_dumpable(0)
+    known = {
+        "script_sha256": sha256(options.command[0]),
+        "hwinfo": text(os.path.join(options.home, "hwinfo", "info.json")),
+        "os_release": text("/etc/os-release", "/usr/lib/os-release"),
+        "cuda": text("/usr/local/cuda/version.json", "/usr/local/cuda/version.txt"),
+        "python_version": python_version(),
+        "hostname": os.uname().nodename,
+    }
+    killed = oom_kills()
+    run = Run(options)
+    start = now()
+    run.start()
+    run.follow()
+    end = now()
+    code, name = ending(run.status or 0)
+    report = {
+        "exit_code": code,
+        "signal": name,
+        "usage": usage(),
+        "start_datetime": start,
+        "end_datetime": end,
+        "oom_killed": oom_kills() > killed,
+        "truncated": {stream.name: stream.truncated for stream in run.streams},
+        "deadline_exceeded": run.deadline_exceeded,
+    }
+    report.update(known)
+    # The line feed before it, lest another's unfinished line swallow it.
+    write(b"\nreport F " + json.dumps(report).encode() + b"\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

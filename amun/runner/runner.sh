@@ -1,0 +1,253 @@
+#!/bin/sh
+# Runs one script as the first process of its container: runner.sh [--shell] [OPTION VALUE]... SCRIPT
+#
+# Where there is a python3, runner.py does all of it (see there for the options). Where there is none, this does it with
+# what every POSIX shell has built in: it frames what the script prints, line by line, and reports last. What a shell
+# cannot know it reports as null; a deadline is left to the engine; bytes of value 0 are lost; a line that does not fit
+# under the output limit is dropped whole, with all after it.
+#
+# The processes:   this shell (PID 1)  waits, passes SIGTERM on
+#                    |- start          runs the script, tells its exit code and its times
+#                    |- frame stderr   reads what the script prints ...
+#                    |- frame stdout   ... and writes frames
+#                    `- conclude       is told by the others, kills what is left behind, writes the report
+#
+# Descriptors: 3 the script's stdout, 4 the container's stdout, 5 what conclude is told.
+
+newline='
+'
+
+with_python() {
+    for python in "$(command -v python3)" /usr/bin/python3 /usr/local/bin/python3 /usr/libexec/platform-python; do
+        if [ -f "$python" ] && [ -x "$python" ]; then
+            exec "$python" -I -S -B "${0%.sh}.py" "$@"
+        fi
+    done
+}
+
+options() {
+    limit=10485760 home=/home/amun
+    while [ $# -gt 1 ]; do
+        case $1 in
+            --output-limit) limit=$2 ;;
+            --home) home=$2 ;;
+            --timeout | --grace) ;;
+            *) break ;;
+        esac
+        shift 2
+    done
+    script=$1
+}
+
+# What a shell says of a file that is not there would end up in the container's log.
+read_text() {
+    text=
+    [ -r "$1" ] || return 1
+    while IFS= read -r line || [ -n "$line" ]; do
+        text=$text$line$newline
+    done <"$1"
+}
+
+# The same function is in hwinfo.sh: each of the two is mounted and run by itself.
+json_string() {
+    rest=$1 escaped=
+    while plain=${rest%%[\"\\[:cntrl:]]*} && escaped=$escaped$plain && [ "$plain" != "$rest" ]; do
+        rest=${rest#"$plain"}
+        tail=${rest#?}
+        case $rest in
+            \"*) escaped=$escaped'\"' ;;
+            \\*) escaped=$escaped'\\' ;;
+            "$newline"*) escaped=$escaped'\n' ;;
+            *) escaped=$escaped$(printf '\\u%04x' "'${rest%"$tail"}") ;;
+        esac
+        rest=$tail
+    done
+    json=\"$escaped\"
+}
+
+json_or_null() {
+    if [ -n "$1" ]; then json_string "$1"; else json=null; fi
+}
+
+json_file() {
+    read_text "$1" || read_text "$2"
+    json_or_null "$text"
+}
+
+count_oom_kills() {
+    oom_kills=0
+    for source in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+        if [ -r "$source" ]; then
+            while read -r name value; do
+                [ "$name" != oom_kill ] || oom_kills=$value
+            done <"$source"
+            return
+        fi
+    done
+}
+
+now() {
+    date -u +%Y-%m-%dT%H:%M:%SZ 2>/dev/null
+}
+
+# All that is reported and is known before the script could change it.
+look_around() {
+    json_file "$home/hwinfo/info.json" ''
+    known='"hwinfo": '$json
+    json_file /etc/os-release /usr/lib/os-release
+    known="$known, \"os_release\": $json"
+    json_file /usr/local/cuda/version.json /usr/local/cuda/version.txt
+    known="$known, \"cuda\": $json, \"python_version\": null"
+    read_text /proc/sys/kernel/hostname
+    json_or_null "${text%"$newline"}"
+    known="$known, \"hostname\": $json"
+    digest=$(sha256sum "$script" 2>/dev/null)
+    json_or_null "${digest%% *}"
+    known="$known, \"script_sha256\": $json"
+    count_oom_kills
+    oom_kills_before=$oom_kills
+    json_or_null "$(now)"
+    known="$known, \"start_datetime\": $json"
+}
+
+# Tell conclude the number of this process: $$ is that of the first shell everywhere.
+introduce() {
+    trap '' TERM INT HUP
+    pid=0
+    [ ! -r /proc/self/stat ] || read -r pid _ </proc/self/stat
+    echo "ours $pid" >&5
+}
+
+become_script() {
+    trap - TERM INT HUP
+    # When memory runs out the kernel is to take the script, not those who have its output.
+    [ ! -w /proc/self/oom_score_adj ] || echo 1000 >/proc/self/oom_score_adj
+    cd "$home" 2>/dev/null || :
+    case ${HOME-} in '' | /) export HOME="$home" ;; esac
+    [ ! -d /opt/amun/venv/bin ] || export PATH="/opt/amun/venv/bin:$PATH"
+    exec "$script" </dev/null 3>&- 4>&- 5>&-
+}
+
+start() {
+    introduce
+    (become_script)
+    code=$?
+    { times && echo "exit $code"; } >&5
+}
+
+frame() {
+    introduce
+    # So that lengths are in bytes; not for the script.
+    LC_ALL=C
+    block='????????' truncated=false left=$limit
+    while [ ${#block} -lt 4096 ]; do block=$block$block; done
+    while IFS= read -r line && kind=F || { kind=P && [ -n "$line" ]; }; do
+        left=$((left - ${#line} - 1))
+        if [ $left -lt 0 ]; then
+            truncated=true
+            cat >/dev/null 2>&1 || while read -r line; do :; done
+            break
+        fi
+        while [ ${#line} -gt 4096 ]; do
+            rest=${line#$block}
+            printf '%s P %s\n' "$1" "${line%"$rest"}"
+            line=$rest
+        done
+        printf '%s %s %s\n' "$1" "$kind" "$line"
+    done
+    echo "end $1 $truncated" >&5
+} >&4
+
+# Kill all but those who work on the report. Others may be starting new ones meanwhile, so look again, but not for
+# ever: the dead who are not buried yet count too.
+kill_others() {
+    [ $$ -eq 1 ] || return 0
+    read -r self _ </proc/self/stat
+    passes=0 found=yes
+    while [ $found = yes ] && [ $passes -lt 20 ]; do
+        found=no passes=$((passes + 1))
+        for process in /proc/[0-9]*; do
+            case " 1 $self $ours " in *" ${process#/proc/} "*) continue ;; esac
+            ! kill -9 "${process#/proc/}" 2>/dev/null || found=yes
+        done
+    done
+}
+
+# What the script left behind has a second to print its last, where there is a clock for it.
+kill_others_soon() {
+    sleep 1 >/dev/null 2>&1
+    kill_others
+}
+
+conclude() {
+    introduce 5>/dev/null
+    ours=$pid introduced=0 ended=0 code=
+    while [ $ended -lt 2 ] && read -r word first second; do
+        case $word in
+            ours) ours="$ours $first" introduced=$((introduced + 1)) ;;
+            exit) code=$first ;;
+            end) ended=$((ended + 1)) && eval "truncated_$first=$second" ;;
+            *) user=$word system=$first ;;
+        esac
+        if [ $introduced -eq 4 ] && [ "$code" ]; then
+            introduced=0
+            kill_others_soon &
+        fi
+    done
+    kill_others
+    report >&4
+    exit "$code"
+}
+
+# 1m2.34s as the builtin `times` prints it -> 62.34
+seconds() {
+    fraction=${1#*m}
+    fraction=${fraction%s}
+    seconds=$((${1%%m*} * 60 + ${fraction%%[.,]*})).${fraction##*[.,]}
+}
+
+report() {
+    seconds "$user" && user=$seconds
+    seconds "$system" && system=$seconds
+    signal=
+    [ "$code" -le 128 ] || signal=$(kill -l "$code" 2>/dev/null)
+    json_or_null "${signal:+SIG${signal#SIG}}"
+    signal=$json
+    count_oom_kills
+    oom=false
+    [ "$oom_kills" -le "$oom_kills_before" ] || oom=true
+    json_or_null "$(now)"
+    printf '\nreport F {"exit_code": %s, "signal": %s, "usage": {"ru_utime": %s, "ru_stime": %s}, ' \
+        "$code" "$signal" "$user" "$system"
+    printf '"oom_killed": %s, "truncated": {"stdout": %s, "stderr": %s}, ' \
+        "$oom" "$truncated_stdout" "$truncated_stderr"
+    printf '"deadline_exceeded": false, "end_datetime": %s, %s}\n' "$json" "$known"
+}
+
+terminate() {
+    interrupted=yes
+    [ $$ -ne 1 ] || kill -TERM -1
+}
+
+with_shell() {
+    options "$@"
+    look_around
+    trap terminate TERM INT HUP
+    exec 4>&1
+    {
+        {
+            introduce
+            start 2>&1 >&3 3>&- | frame stderr 3>&-
+        } 3>&1 | frame stdout
+    } 5>&1 | conclude &
+    conclude=$!
+    while interrupted=no && wait $conclude; code=$? && [ $interrupted = yes ]; do :; done
+    exit $code
+}
+
+if [ "$1" = --shell ]; then
+    shift
+else
+    with_python "$@"
+fi
+with_shell "$@"
