@@ -193,9 +193,10 @@ def test_a_refused_specification_names_every_field() -> None:
         "parameters": {},
         "details": [{"path": "packages[2]", "message": "is no package name"}, {"path": "base", "message": "missing"}],
     }
-    with requests_mock.Mocker() as mock, pytest.raises(ClientError) as raised:
+    with requests_mock.Mocker() as mock:
         mock.post(f"{API}/inspect", status_code=400, json=answer)
-        Client(URL).submit({})
+        with pytest.raises(ClientError) as raised:
+            Client(URL).submit({})
     assert raised.value.status == 400
     assert raised.value.error == "The specification is not valid."
     assert [(problem.path, problem.message) for problem in raised.value.details] == [
@@ -219,9 +220,10 @@ def test_a_report_that_is_not_there_yet_is_told_from_one_that_never_will_be() ->
 
 @pytest.mark.parametrize("status", [200, 404, 502])
 def test_something_else_at_the_address_is_said_to_be_so(status: int) -> None:
-    with requests_mock.Mocker() as mock, pytest.raises(ClientError) as raised:
+    with requests_mock.Mocker() as mock:
         mock.get(f"{API}/version", status_code=status, text="<html>hello</html>")
-        Client(URL).version()
+        with pytest.raises(ClientError) as raised:
+            Client(URL).version()
     assert raised.value.status == status
     assert "hello" not in raised.value.error
 

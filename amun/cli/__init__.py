@@ -1,0 +1,45 @@
+"""The command ``amun``: runs the service, and talks to one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..client import DEFAULT_URL
+from . import commands, local, submit
+from .exits import SUMMARY
+from .options import Service
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=SUMMARY)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    url: Annotated[str, typer.Option("--url", envvar="AMUN_URL", help="Address of the service.")] = DEFAULT_URL,
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="AMUN_TOKEN", help="Bearer token for the service.")
+    ] = None,
+) -> None:
+    """Does this software stack assemble, does it run, and how fast, on that hardware?"""
+    context.obj = Service(url or DEFAULT_URL, token)
+
+
+app.command()(local.serve)
+app.command()(local.controller)
+app.command()(local.doctor)
+app.command(epilog=SUMMARY)(submit.submit)
+app.command(epilog=SUMMARY)(commands.status)
+app.command(epilog=SUMMARY)(commands.logs)
+app.command(epilog=SUMMARY)(commands.result)
+app.command("list")(commands.list_)
+app.command()(commands.cancel)
+app.command()(commands.delete)
+app.command()(commands.hardware)
+app.command()(commands.version)
+
+
+def main() -> None:
+    """Run the command with the arguments of this process."""
+    app(prog_name="amun")

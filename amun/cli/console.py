@@ -1,0 +1,80 @@
+"""Where the command writes: results to stdout, messages to stderr, and errors in one shape with the right exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+from typer import Exit as Leave
+
+from ..client import ClientError
+from .exits import Exit
+from .terminal import plain
+
+PHASE_STYLE = {
+    "succeeded": "bold green",
+    "failed": "bold red",
+    "build_failed": "bold red",
+    "error": "bold red",
+    "cancelled": "yellow",
+    "running": "cyan",
+    "building": "cyan",
+}
+PIPE_WIDTH = 200  # Tables in a file or a pipe are for `less -S` and `grep`: rows stay whole.
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table or text to stdout."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width, highlight=False).print(renderable)
+
+
+def show_json(document: object) -> None:
+    """Print a document to stdout, for programs."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not _speaks_unicode()) + "\n")
+
+
+def say(message: object, style: str = "") -> None:
+    """Print one line to stderr; whatever strangers put into it is made harmless."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(message), style=style))
+
+
+def phase_text(phase: str) -> Text:
+    return Text(plain(phase), style=PHASE_STYLE.get(phase, ""))
+
+
+@contextmanager
+def errors_reported(as_json: bool = False) -> Iterator[None]:
+    """Say what the service refused or why it is out of reach, and leave with the exit code for it."""
+    try:
+        yield
+    except ClientError as error:
+        if as_json:
+            show_json(error.to_document())
+        report(error)
+        raise Leave(exit_of(error)) from None
+
+
+def report(error: ClientError) -> None:
+    """An error on stderr: its sentence, then one line an offending field."""
+    say(f"Error: {error.error}", "red")
+    for problem in error.details:
+        say(f"{problem.path or '(document)'}: {problem.message}")
+    if error.status in (401, 403):
+        say("A token is given by --token or AMUN_TOKEN.")
+    if error.status is None:
+        say("Is the service running (amun serve)? Its address is given by --url or AMUN_URL.")
+
+
+def exit_of(error: ClientError) -> Exit:
+    if error.not_ready:
+        return Exit.UNFINISHED
+    return Exit.UNREACHABLE if error.unavailable else Exit.REFUSED
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

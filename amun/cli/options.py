@@ -1,0 +1,29 @@
+"""Options that commands share, and the client they make of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from ..client import DEFAULT_URL, Client
+
+Url = Annotated[str | None, typer.Option("--url", help="Address of the service; else AMUN_URL.")]
+Token = Annotated[str | None, typer.Option("--token", help="Bearer token for the service; else AMUN_TOKEN.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+InspectionId = Annotated[str, typer.Argument(metavar="ID", help="Id of an inspection.")]
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service that is talked to unless a command says otherwise."""
+
+    url: str
+    token: str | None
+
+
+def connect(context: typer.Context, url: str | None, token: str | None) -> Client:
+    """A client of the service that the command's own options name, or else those before the command."""
+    service = context.find_object(Service) or Service(DEFAULT_URL, None)
+    return Client(url or service.url, token or service.token)
