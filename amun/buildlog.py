@@ -1,0 +1,110 @@
+"""Why a build failed, from its log: of `podman build` and buildah, and of OpenShift's builder, which runs buildah too.
+
+All of them print ``STEP 4/12: RUN …`` before a step and, last of all, an error that names the step once more.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .dockerfile import HELPERS, PURPOSES
+
+_MAX = 500  # characters of a tool's line that go into a message
+
+_STEP = re.compile(r"^STEP (?P<number>\d+)/(?P<total>\d+): (?P<text>.*)$", re.MULTILINE)
+_FAILED = re.compile(r'^(?:Error|error): .*?building at STEP "(?P<text>.*)": (?P<cause>.*)$', re.MULTILINE)
+_PULL = re.compile(
+    r"^(?:Error|error): .*?(?:initializing source|copying system image|short-name|failed to pull image).*$",
+    re.MULTILINE,
+)
+_ERROR = re.compile(r"^(?:Error|error): (?P<cause>.*)$", re.MULTILINE)
+_DOING = re.compile(r"^(?:Error|error): (?:build error: |creating build container: |initializing source \S+: )*")
+
+# How the tools that builds run begin the line that says what is wrong, the most telling kind first.
+_TELLING = (
+    re.compile(r"ERROR: (?:No matching distribution|Cannot install).*|ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"),
+    re.compile(r"(?:cause: |╰─▶ ).+|.*\(no such package\)"),  # uv, apk
+    re.compile(r"(?:E|ERROR|Error|error|fatal|FATAL): .*|No provider of .*"),
+    re.compile(r".*\b(?:[Ee]rror|ERROR|not found)\b.*"),
+    re.compile(r".+"),
+)
+_NOISE = re.compile(r"^(?:time=\"|\[Warning\]|\s*\[notice\]|WARNING: |debconf: |--> |[IWE]\d{4} )")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A CamelCase word for programs and one sentence for a person."""
+
+    reason: str
+    message: str
+
+
+def failed_step(log: str) -> Failure | None:
+    """Return what made a build fail, by its log; None where the log says nothing of it, as of one that was stopped.
+
+    The reason is `ErrImagePull` (no such base image, or no way to it), `OutOfMemoryKilled` (a program was killed, which
+    a build does for want of memory) or `BuildFailed`.
+    """
+    if failed := _last(_FAILED, log):
+        return _step_failure(log[: failed.start()], failed["text"], failed["cause"])
+    if pull := _last(_PULL, log):
+        return Failure("ErrImagePull", _sentence(f"The base image{_base(log)} could not be pulled: {_cause(pull[0])}"))
+    if error := _last(_ERROR, log):
+        return Failure("BuildFailed", _sentence(f"The build failed: {_cause(error[0])}"))
+    return None
+
+
+def _step_failure(before: str, text: str, cause: str) -> Failure:
+    step = _last(_STEP, before)
+    output = before[step.end() :] if step else before
+    where = f"step {step['number']}/{step['total']}, " if step else ""
+    what = f"{_purpose(text)} failed ({where}{cause.removeprefix('while running runtime: ')})"
+    if cause.endswith("exit status 137") or "Killed signal" in output:
+        return Failure("OutOfMemoryKilled", _sentence(f"{what}: a program was killed, most likely for want of memory"))
+    said = _telling_line(output)
+    return Failure("BuildFailed", _sentence(f"{what}: {said}" if said else what))
+
+
+def _purpose(text: str) -> str:
+    """Say what a step is there for: of a helper program what it does, of any other step its instruction."""
+    for name, purpose in PURPOSES.items():
+        if f"{HELPERS}/{name}" in text:
+            return purpose
+    return _shorten(text, 80)
+
+
+def _telling_line(output: str) -> str:
+    """Return the last of the lines of the most telling kind that there is."""
+    lines = [line.strip() for line in output.splitlines() if not _NOISE.match(line)]
+    for kind in _TELLING:
+        for line in reversed(lines):
+            if said := kind.match(line):
+                return said[0]
+    return ""
+
+
+def _base(log: str) -> str:
+    first = _STEP.search(log)
+    return f" {first['text'].split()[1]}" if first and first["text"].startswith("FROM ") else ""
+
+
+def _cause(line: str) -> str:
+    """Cut off who was doing what for whom when it went wrong."""
+    return _DOING.sub("", line)
+
+
+def _sentence(text: str) -> str:
+    return _shorten(text.rstrip(), _MAX).rstrip(".") + "."
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _last(pattern: re.Pattern[str], log: str) -> re.Match[str] | None:
+    """Return the last match, which is what ended the build; the same words may stand in what a tool printed before."""
+    last = None
+    for last in pattern.finditer(log):  # noqa: B007
+        pass
+    return last

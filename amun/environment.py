@@ -1,0 +1,21 @@
+"""The identity of an environment: computed from all that goes into the image, and from nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+
+def environment_digest(context: Mapping[str, bytes], base_digest: str | None) -> str:
+    """Return ``sha256:`` and 64 hexadecimal digits.
+
+    `context` is the build context (see dockerfile.py); `base_digest` is what the base image resolved to, such as
+    ``sha256:…``, or None where the engine cannot tell. Lengths are hashed with the bytes, so that nothing can pass for
+    the end of one thing and the beginning of the next.
+    """
+    digest = hashlib.sha256()
+    for name, content in sorted(context.items()):
+        for part in (name.encode(), content):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    digest.update((base_digest or "").encode())
+    return f"sha256:{digest.hexdigest()}"

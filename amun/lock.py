@@ -1,0 +1,86 @@
+"""A Pipfile.lock as the package managers of a build want it.
+
+The lock is the authority: what it names is installed, at that version, from that index, if its hash is right. All its
+values have been validated before they come here. The formats: https://pipenv.pypa.io/en/latest/pipfile.html and
+https://pip.pypa.io/en/stable/reference/requirements-file-format/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Lock = Mapping[str, Any]
+
+
+def normalized(lock: Lock) -> dict[str, Any]:
+    """Return the lock with all its parts: nothing is null, indexes have a name and say whether they are verified."""
+    given: dict[str, Any] = {"_meta": {}, "default": {}, "develop": {}} | _without_nulls(lock)
+    sources = [
+        {"name": f"index-{number}", "verify_ssl": True} | source
+        for number, source in enumerate(given["_meta"].get("sources", ()))
+    ]
+    return given | {"_meta": given["_meta"] | {"sources": sources}}
+
+
+def pipfile_lock(lock: Lock) -> bytes:
+    """Return the lock as the file that micropipenv and pipenv read."""
+    return (json.dumps(normalized(lock), indent=4, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def python_version(lock: Lock) -> str | None:
+    """Return the Python that the lock was made for, as precisely as it says: "3.11" or "3.11.4"."""
+    requires = normalized(lock)["_meta"].get("requires", {})
+    version: str | None = requires.get("python_full_version") or requires.get("python_version")
+    return version
+
+
+def requirements(lock: Lock) -> list[str]:
+    """Return one requirements file for each set of indexes that packages come from, in the order of their first use.
+
+    uv reads no Pipfile.lock. A package that names its index comes from there and nowhere else; the others may come
+    from any, the first index being the main one.
+    """
+    complete = normalized(lock)
+    urls = {source["name"]: source["url"] for source in complete["_meta"]["sources"]}
+    files: dict[tuple[str, ...], list[str]] = {}
+    for name, entry in sorted(complete["default"].items()):
+        indexes = (urls[entry["index"]],) if "index" in entry else tuple(urls.values())
+        files.setdefault(indexes, []).append(_requirement(name, entry))
+    return [_index_options(indexes) + "".join(lines) for indexes, lines in files.items()]
+
+
+def constraints(lock: Lock) -> str:
+    """Return a constraints file: what is installed besides the lock must leave the versions of the lock alone."""
+    entries = sorted(normalized(lock)["default"].items())
+    return "".join(f"{name}{entry['version']}{_markers(entry)}\n" for name, entry in entries)
+
+
+def unverified_hosts(lock: Lock) -> list[str]:
+    """Return the hosts of the indexes whose certificates are not to be verified, with the port where there is one."""
+    sources = normalized(lock)["_meta"]["sources"]
+    return [urlsplit(source["url"]).netloc.rpartition("@")[2] for source in sources if not source["verify_ssl"]]
+
+
+def _without_nulls(value: Any) -> Any:
+    """Generated clients write null for what is absent; package managers would take it for a value."""
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _index_options(urls: tuple[str, ...]) -> str:
+    options = ("--index-url", *("--extra-index-url" for _ in urls[1:]))
+    return "".join(f"{option} {url}\n" for option, url in zip(options, urls, strict=False))
+
+
+def _requirement(name: str, entry: Mapping[str, Any]) -> str:
+    extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
+    hashes = "".join(f" \\\n    --hash={digest}" for digest in entry.get("hashes", ()))
+    return f"{name}{extras}{entry['version']}{_markers(entry)}{hashes}\n"
+
+
+def _markers(entry: Mapping[str, Any]) -> str:
+    return f" ; {entry['markers']}" if entry.get("markers") else ""
