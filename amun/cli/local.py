@@ -17,23 +17,25 @@ def serve(
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; else AMUN_PORT.")] = None,
 ) -> None:
     """Run the API and the controller in the foreground; SIGTERM or Ctrl-C stops both."""
-    from .. import server
+    settings = _settings(host=host, port=port)
+    from ..server import serve as run
 
-    server.serve(_settings(host=host, port=port))
+    run(settings)
 
 
 def controller() -> None:
     """Run the controller alone, in the foreground."""
-    from .. import controller as module
+    settings = _settings()
+    from ..controller import main
 
-    module.main(_settings())
+    main(settings)
 
 
 def doctor(as_json: Json = False) -> None:
     """Find out what this machine can do, what Amun chose and why, and what to mend."""
-    from .. import doctor as module
+    from ..doctor import main
 
-    raise typer.Exit(module.main(as_json))
+    raise typer.Exit(main(as_json))
 
 
 def _settings(**given: Any) -> Settings:

@@ -133,6 +133,13 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
     assert amun("list", "--phase", "finished").exit_code == 2
 
 
+def test_a_bad_setting_is_named_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMUN_PORT", "http")
+    result = amun("serve")
+    assert result.exit_code == 2
+    assert "AMUN_PORT" in result.stderr
+
+
 def test_exit_codes_are_in_the_help() -> None:
     assert "4 the inspection is not over yet" in squeezed(amun("status", "--help").stdout.replace("\n", ""))
 
