@@ -118,13 +118,14 @@ def clock() -> Check:
     return Check("clock", right, now, why, None if right else "sudo timedatectl set-ntp true", needed=False)
 
 
-def base_image_tools(facts: Facts, present: bool) -> Check:
-    """Where no registry is in reach, a base image is made of the distribution's packages."""
+def base_image(facts: Facts, present: bool, registry: bool) -> Check:
+    """The image of the examples and tests: where no registry is in reach, it is made of Debian's packages."""
     name = "base image"
     if present:
         return Check(name, True, "already there", "`make demo` and the tests have their image.", needed=False)
+    if registry:
+        return Check(name, True, "a registry", "It is pulled when it is needed.", needed=False)
     if "mmdebstrap" in facts.programs:
-        why = "It is pulled, or made of Debian's packages where no registry is in reach."
-        return Check(name, True, "mmdebstrap", why, needed=False)
-    why = "Without a registry in reach there is no way to make one."
-    return Check(name, False, "a registry", why, install(facts, "mmdebstrap"), needed=False)
+        return Check(name, True, "mmdebstrap", "It is made of Debian's packages when it is needed.", needed=False)
+    why = "It is not there, and neither a registry nor mmdebstrap is."
+    return Check(name, False, "none", why, install(facts, "mmdebstrap"), needed=False)

@@ -16,11 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ... import __version__
+from ...settings import Settings
 from . import buildenvironment, configuration, facts, files
 from .outcome import Check, Machine, Wishes
 from .prober import Prober, podman_environment
 
-__all__ = ["Check", "Machine", "probe"]
+__all__ = ["Check", "Machine", "for_settings", "probe"]
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -52,6 +53,17 @@ def probe(
             # Only the owner may read it: proxies may hold passwords.
             files.write(place / "machine.json", json.dumps({"key": key, "machine": machine.to_document()}), mode=0o600)
         return machine
+
+
+def for_settings(settings: Settings, fresh: bool = False) -> Machine:
+    """`probe` as the settings say."""
+    return probe(
+        settings.state_dir,
+        run_network=settings.run_network,
+        build_network=settings.build_network,
+        pids_limit=settings.pids_limit,
+        fresh=fresh,
+    )
 
 
 def _kept(place: Path, key: str) -> Machine | None:

@@ -1,0 +1,66 @@
+# Everything a person or a CI does with this project. `make` alone says what there is.
+
+AMUN_STATE_DIR ?= $(CURDIR)/.amun
+AMUN_HOST ?= 127.0.0.1
+AMUN_PORT ?= 8080
+export AMUN_STATE_DIR AMUN_HOST AMUN_PORT
+
+VENV = .venv/bin
+
+.DEFAULT_GOAL = help
+.PHONY: help system venv demo demo-stop demo-shell-image serve doctor test test-fast lint format bench clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+system: ## install what is missing of the system: Podman and its friends
+	@scripts/system.sh
+
+venv: .venv/.installed ## make .venv with the packages of Pipfile.lock
+
+.venv/.installed: Pipfile.lock scripts/venv.sh
+	@scripts/venv.sh
+	@touch $@
+
+.venv/.installed-dev: Pipfile.lock scripts/venv.sh
+	@scripts/venv.sh --dev
+	@touch .venv/.installed $@
+
+demo: system venv ## from nothing to a finished inspection on screen
+	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@scripts/demo.sh
+
+demo-stop: ## stop the service of the demo, and all it runs
+	@scripts/stop.sh
+
+demo-shell-image: system venv ## make an image without Python, for examples/shell-only.json
+	@$(VENV)/python -m amun.engines.podman.baseimage shell
+
+serve: system venv ## API and controller in the foreground, on AMUN_HOST:AMUN_PORT
+	@exec $(VENV)/amun serve
+
+doctor: venv ## what this machine can do, what Amun chose and why
+	@$(VENV)/amun doctor
+
+test: system .venv/.installed-dev ## all tests, real Podman included
+	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m pytest
+
+test-fast: .venv/.installed-dev ## the tests that need no Podman and little time
+	@$(VENV)/python -m pytest -m "not podman and not slow"
+
+lint: .venv/.installed-dev ## format, lint and types
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+
+format: .venv/.installed-dev ## format the code, and mend what lint can mend
+	@$(VENV)/ruff check --fix .
+	@$(VENV)/ruff format .
+
+bench: venv ## measure what the service costs
+	@scripts/bench.sh
+
+clean: demo-stop ## remove what was made: .venv, caches and the state of the demo
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .amun
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,66 @@
+"""``amun doctor``: what this machine can do, what Amun chose and why, and the command that mends what is amiss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from .engines.podman import baseimage, checks
+from .engines.podman.command import Podman
+from .engines.podman.facts import gather
+from .engines.podman.machine import Check, Machine, for_settings
+from .errors import EngineUnavailable
+from .settings import Settings
+
+
+def main(as_json: bool = False) -> int:
+    """Look at everything afresh and print it; returns 0 if the embedded engine can work here, else 1."""
+    settings = Settings()
+    machine: Machine | None
+    try:
+        with Console(stderr=True).status("Trying what works here …"):
+            machine = for_settings(settings, fresh=True)
+            found = [*machine.checks, *_images(machine)]
+    except EngineUnavailable as exc:
+        machine, found = (
+            None,
+            [Check("state directory", False, str(settings.state_dir), str(exc), "set AMUN_STATE_DIR")],
+        )
+    usable = machine is not None and machine.usable
+    if as_json:
+        print(json.dumps({"usable": usable, "checks": [asdict(check) for check in found]}, indent=2))
+    else:
+        _show(Console(highlight=False), found, _verdict(machine))
+    return 0 if usable else 1
+
+
+def _images(machine: Machine) -> Sequence[Check]:
+    """Where images may come from: to know, not to fail by."""
+    refusal = baseimage.registry_answers()
+    why = "It answers." if refusal is None else f"It does not answer: {refusal}. Only images that are here can be used."
+    registry = Check("registry", refusal is None, "docker.io", why, needed=False)
+    present = machine.usable and baseimage.present(Podman(machine.podman, machine.environment))
+    return registry, checks.base_image(gather(machine.environment), present, refusal is None)
+
+
+def _show(console: Console, found: Sequence[Check], verdict: Text) -> None:
+    width = max(len(check.name) for check in found)
+    for check in found:
+        sign, style = ("✓", "green") if check.ok else ("✗", "bold red") if check.needed else ("!", "yellow")
+        console.print(Text.assemble((sign, style), f" {check.name:{width}}  ", (check.chosen, "bold")))
+        console.print(Padding(Text(check.why, style="dim"), (0, 0, 0, width + 4)))
+        if check.remedy and not check.ok:
+            console.print(Padding(Text(f"→ {check.remedy}", style="cyan"), (0, 0, 0, width + 4)))
+    console.print(verdict)
+
+
+def _verdict(machine: Machine | None) -> Text:
+    if machine is None or not machine.usable:
+        return Text("Podman cannot be used on this machine yet: mend what is marked ✗.", style="bold red")
+    runs = f"{machine.runtime}, runs on {machine.run_network}, builds on {machine.build_network}"
+    return Text(f"Podman {machine.version} can be used on this machine: {runs}.", style="bold green")
