@@ -25,7 +25,7 @@ if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
     "$python" -m venv --clear .venv
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-.venv/bin/python -c 'import micropipenv' 2>/dev/null || .venv/bin/pip install --quiet micropipenv
+.venv/bin/python -c 'import micropipenv' 2>/dev/null || .venv/bin/pip install -qq micropipenv
 
 # One call of pip for all packages: `micropipenv install` makes one for each. Which index they come from is left to
 # pip's own configuration, so that mirrors work; the hashes are those of the lock wherever a file comes from.
@@ -34,7 +34,7 @@ trap 'rm -f "$requirements"' EXIT
 PATH="$PWD/.venv/bin:$PATH" VIRTUAL_ENV="$PWD/.venv" \
     .venv/bin/micropipenv requirements --method pipenv --no-indexes --no-comments $sections >"$requirements"
 echo "Installing $(grep -c '==' "$requirements") Python packages of Pipfile.lock …" >&2
-.venv/bin/pip install --quiet --no-deps --require-hashes --requirement "$requirements"
+.venv/bin/pip install -qq --no-deps --require-hashes --requirement "$requirements"
 
 # The project itself, in place: no build tools and no network are needed for that.
 packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
