@@ -6,7 +6,7 @@ All of them print ``STEP 4/12: RUN …`` before a step and, last of all, an erro
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .dockerfile import HELPERS, PURPOSES
 
@@ -32,19 +32,18 @@ _TELLING = (
 _NOISE = re.compile(r"^(?:time=\"|\[Warning\]|\s*\[notice\]|WARNING: |debconf: |--> |[IWE]\d{4} )")
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A CamelCase word for programs and one sentence for a person."""
 
     reason: str
     message: str
 
 
-def failed_step(log: str) -> Failure | None:
-    """Return what made a build fail, by its log; None where the log says nothing of it, as of one that was stopped.
+def failed_step(log: str) -> Failure:
+    """Return what made a build fail, by its log.
 
     The reason is `ErrImagePull` (no such base image, or no way to it), `OutOfMemoryKilled` (a program was killed, which
-    a build does for want of memory) or `BuildFailed`.
+    a build does for want of memory) or `BuildFailed`. The message names the step and has the tool's own words.
     """
     if failed := _last(_FAILED, log):
         return _step_failure(log[: failed.start()], failed["text"], failed["cause"])
@@ -52,7 +51,7 @@ def failed_step(log: str) -> Failure | None:
         return Failure("ErrImagePull", _sentence(f"The base image{_base(log)} could not be pulled: {_cause(pull[0])}"))
     if error := _last(_ERROR, log):
         return Failure("BuildFailed", _sentence(f"The build failed: {_cause(error[0])}"))
-    return None
+    return Failure("BuildFailed", "The build failed, and its log does not say why.")
 
 
 def _step_failure(before: str, text: str, cause: str) -> Failure:

@@ -14,8 +14,7 @@ def environment_digest(context: Mapping[str, bytes], base_digest: str | None) ->
     the end of one thing and the beginning of the next.
     """
     digest = hashlib.sha256()
-    for name, content in sorted(context.items()):
-        for part in (name.encode(), content):
-            digest.update(len(part).to_bytes(8, "big") + part)
-    digest.update((base_digest or "").encode())
+    named = (part for name in sorted(context) for part in (name.encode(), context[name]))
+    for part in ((base_digest or "").encode(), *named):
+        digest.update(len(part).to_bytes(8, "big") + part)
     return f"sha256:{digest.hexdigest()}"

@@ -43,3 +43,9 @@ def is_valid(inspection_id: str) -> bool:
     """Tell whether `new_id` could have made this id; one that it could not have made names no inspection."""
     match = _ID.fullmatch(inspection_id)
     return match is not None and (match["identifier"] is None or is_identifier(match["identifier"]))
+
+
+def identifier_of(inspection_id: str) -> str | None:
+    """The identifier in an id, None if it has none."""
+    match = _ID.fullmatch(inspection_id)
+    return match["identifier"] if match else None

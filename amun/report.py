@@ -13,7 +13,7 @@ import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from . import hardware as compare
 from .framing import Frame
@@ -70,7 +70,7 @@ class Outcome:
 class Verdict:
     """How an item ended: `succeeded`, `failed` (the script's fault) or `error` (the platform's), why, and in words."""
 
-    phase: str
+    phase: Literal["succeeded", "failed", "error"]
     reason: str
     message: str | None = None
 

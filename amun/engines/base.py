@@ -1,0 +1,136 @@
+"""The interface of engines: what builds environments and runs scripts.
+
+Three layers use it: the API declares, reads and cancels; the controller observes and moves each inspection one step
+on; nothing else talks to an engine. An engine keeps all state itself (cluster objects, or a directory), so that any
+process may ask it anything at any moment, and every method is safe to repeat after a crash.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..inspection import Accepted, Inspection, Node, Observation, Submission
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How much waits and how much works: builds and items."""
+
+    builds_waiting: int = 0
+    builds_running: int = 0
+    items_waiting: int = 0
+    items_running: int = 0
+
+
+class Engine(ABC):
+    """Builds environments and runs scripts in them.
+
+    Every method may raise `EngineUnavailable`; those that take an id raise `InspectionNotFound` for one that is not
+    there. Methods are called from many threads and processes at once. Nothing blocks for longer than a request to
+    the engine takes, except `wait`.
+    """
+
+    name: ClassVar[str]
+
+    # -- asked by the API ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `EngineUnavailable`, saying what is missing, unless the engine can work now."""
+
+    @abstractmethod
+    def nodes(self) -> Sequence[Node]:
+        """The kinds of node inspections may be placed on."""
+
+    @abstractmethod
+    def resolve(self, base: str) -> str | None:
+        """Digest (``sha256:…``) that the base image has now, or None where that cannot be told without pulling it."""
+
+    @abstractmethod
+    def has_environment(self, environment: str) -> bool:
+        """Whether an environment of this digest is built or being built."""
+
+    @abstractmethod
+    def submit(self, submission: Submission, key: str | None = None, fingerprint: str | None = None) -> Accepted:
+        """Declare an inspection: all of it, or nothing. Returns at once; the controller does the rest.
+
+        `key` is the caller's Idempotency-Key and `fingerprint` a digest of the body it came with: the same pair again
+        gives the inspection declared before, the same key with another fingerprint raises `Conflict`.
+        """
+
+    @abstractmethod
+    def inspections(self) -> Sequence[str]:
+        """Ids of all inspections, newest first."""
+
+    @abstractmethod
+    def observe(self, inspection_id: str) -> Observation:
+        """What is, now. Never waits for a step of the controller."""
+
+    @abstractmethod
+    def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
+        """The log of the build from byte `offset` on, in chunks.
+
+        With `follow` the iterator goes on until the build is over and yields ``b""`` whenever there is nothing new
+        (the caller sleeps, or leaves). A build that has not started is waited for. Memory stays constant.
+        """
+
+    @abstractmethod
+    def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
+        """The container log of one item (CRI format, see `amun.framing`), in chunks; `follow` as in `build_log`.
+
+        Raises `ItemNotFound` for an item that the inspection does not have.
+        """
+
+    @abstractmethod
+    def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
+        """The report of an item, None while it is not over. Raises `ItemNotFound` as `item_log`."""
+
+    @abstractmethod
+    def cancel(self, inspection_id: str) -> None:
+        """Ask for everything of the inspection to be stopped. Repeating it changes nothing."""
+
+    @abstractmethod
+    def delete(self, inspection_id: str) -> None:
+        """Forget the inspection; from the return on it does not exist. What still runs is stopped soon after."""
+
+    @abstractmethod
+    def queue(self) -> Queue:
+        """How much waits and works now."""
+
+    # -- asked by the controller --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def leadership(self) -> AbstractContextManager[bool]:
+        """Enter as the controller: True if this process may act now, False if another one does already."""
+
+    @abstractmethod
+    def unfinished(self) -> Sequence[str]:
+        """Ids of the inspections that the controller has not closed, oldest first."""
+
+    @abstractmethod
+    def build(self, inspection: Inspection) -> None:
+        """See to it that the build of the environment goes on: start it where there is place, else leave it queued."""
+
+    @abstractmethod
+    def run(self, inspection: Inspection) -> None:
+        """See to it that the items go on: start those that may start now, in order. The build is complete."""
+
+    @abstractmethod
+    def stop(self, inspection: Inspection) -> None:
+        """Stop what runs for this inspection only; a build that others wait for goes on."""
+
+    @abstractmethod
+    def finish(self, inspection: Inspection) -> None:
+        """Close the inspection: it is over, for good."""
+
+    @abstractmethod
+    def tend(self) -> None:
+        """Housekeeping between steps: deadlines, what was deleted, what has expired."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> None:
+        """Sleep until something may have changed, or `timeout` seconds."""

@@ -1,0 +1,226 @@
+"""Builds on this machine: ``podman build``, detached, so that they outlive the controller that began them.
+
+A build is a shell that runs podman, appends what it says to the log and writes its exit code. The shell holds the
+build's lock: a free lock without an exit code is a build that something killed, and is begun again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ... import clock, formats, metrics
+from ...buildlog import failed_step
+from ...errors import EngineUnavailable
+from ...inspection import BuildState
+from ...logs import logger
+from . import files, processes
+from .command import Podman
+from .machine import Machine
+from .store import BuildRecord, Store
+
+IMAGE = "localhost/amun/environment"
+
+RETRY_AFTER = 2.0
+"""Seconds before what the disk or podman prevented is tried again."""
+
+CPU_PERIOD = 100_000
+"""Microseconds over which a build's share of the processors is measured; the kernel's own default."""
+
+# The arguments: directory, then the command. Standard input is the lock file: the shell holds the lock, and podman,
+# whose helpers may stay behind, does not get it.
+SHELL = """
+directory=$1; shift
+"$@" >>"$directory/log" 2>&1 </dev/null &
+echo "$!" >"$directory/pid"
+wait "$!"
+echo "$?" >"$directory/exit.new" && mv "$directory/exit.new" "$directory/exit"
+"""
+
+
+class Builds:
+    """Starts builds, sees them end, keeps what became of them. Used by one controller at a time."""
+
+    def __init__(
+        self, podman: Podman, machine: Machine, store: Store, *, limit: int, attempts: int,
+        changed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._podman = podman
+        self._machine = machine
+        self._store = store
+        self._limit = limit
+        self._attempts = attempts
+        self._changed = changed
+        self._watched: dict[str, threading.Thread] = {}
+        self._stopping: set[str] = set()
+
+    def running(self) -> int:
+        return len(self._watched)
+
+    def watched(self) -> list[str]:
+        """The builds that run."""
+        return list(self._watched)
+
+    def advance(self, build: str) -> None:
+        """Move a build one step on: begin it where there is place, watch it, keep its result when it has ended."""
+        state = self._state(build)
+        if state.state == "terminated" or build in self._watched:
+            return
+        if state.state == "running":
+            self._watch(build)
+        elif self.running() < self._limit:
+            self._begin(build, attempt=1)
+
+    def enforce_deadlines(self) -> None:
+        """Stop the builds whose time is over."""
+        for build in list(self._watched):
+            record, state = self._store.build_record(build), self._state(build)
+            if state.started_at and time.time() - clock.seconds(state.started_at) > record.timeout:
+                self.stop(build, "DeadlineExceeded", f"The build took longer than {record.timeout} s.")
+
+    def stop(self, build: str, reason: str, message: str) -> None:
+        """Stop a build and keep why. One that has not begun never will."""
+        state = self._state(build)
+        if build in self._stopping or state.outcome is not None:
+            return
+        path = self._store.build_path(build)
+        files.write_json(path / "stop.json", {"reason": reason, "message": message})
+        self._stopping.add(build)
+        if build not in self._watched:
+            self._watch(build)
+        threading.Thread(target=processes.kill_build, args=(self._podman, path), daemon=True).start()
+
+    def forget_image(self, build: str) -> None:
+        """The image is gone although the build was complete: it has to be built again."""
+        path = self._store.build_path(build)
+        for name in ("state.json", "started.json", "exit"):
+            (path / name).unlink(missing_ok=True)
+        self._changed()
+
+    def _state(self, build: str) -> BuildState:
+        try:
+            return self._store.build(build)
+        except files.CorruptState as exc:
+            files.set_aside(exc.path)
+            return self._state(build)
+
+    # -- begin --------------------------------------------------------------------------------------------------
+
+    def _begin(self, build: str, attempt: int) -> None:
+        record, path = self._store.build_record(build), self._store.build_path(build)
+        with files.disk_errors():
+            for name in ("exit", "image"):
+                (path / name).unlink(missing_ok=True)
+            (path / "mark").mkdir(exist_ok=True)
+            files.write(path / "attempt", str(attempt))
+        state = BuildState(state="running", started_at=clock.now())
+        self._store.keep_build(build, state)
+        self._spawn(path, self._arguments(record, path))
+        logger.info("build started", build=build, environment=record.environment, attempt=attempt)
+        self._watch(build)
+
+    def _arguments(self, record: BuildRecord, path: Path) -> list[str]:
+        quota = round(formats.quantity(record.cpu) * CPU_PERIOD)
+        arguments = [self._podman.program, "build", "--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
+        arguments += ["--network", self._machine.build_network, "--file", str(path / "context" / "Dockerfile")]
+        arguments += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(quota)]
+        arguments += ["--memory", str(int(formats.quantity(record.memory)))]
+        arguments += ["--label", f"amun.environment={record.environment}"]
+        for volume in (*self._machine.build_volumes, f"{path / processes.MARK}:/run/amun-build:ro"):
+            arguments += ["--volume", volume]
+        if not record.cache:
+            arguments.append("--no-cache")
+        return [*arguments, str(path / "context")]
+
+    def _spawn(self, path: Path, arguments: list[str]) -> None:
+        with files.disk_errors(), open(path / "lock", "a+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", SHELL, "amun-build", str(path), *arguments],
+                env=self._podman.environment,
+                stdin=lock,
+                start_new_session=True,
+            )
+        threading.Thread(target=process.wait, daemon=True).start()  # or it would stay a zombie
+
+    # -- end ----------------------------------------------------------------------------------------------------
+
+    def _watch(self, build: str) -> None:
+        thread = threading.Thread(target=self._await_end, args=(build,), name=f"build-{build}", daemon=True)
+        self._watched[build] = thread
+        thread.start()
+
+    def _await_end(self, build: str) -> None:
+        try:
+            with files.locked(self._store.build_path(build) / "lock"):
+                pass
+            self._conclude(build)
+        except EngineUnavailable as exc:  # the next step tries again
+            logger.warning("build not concluded", build=build, error=str(exc))
+            time.sleep(RETRY_AFTER)
+        except Exception:
+            logger.exception("build not concluded", build=build)
+            time.sleep(RETRY_AFTER)
+        finally:
+            self._stopping.discard(build)
+            del self._watched[build]
+            self._changed()
+
+    def _conclude(self, build: str) -> None:
+        """Keep what became of a build that has ended, or begin it again where something killed it."""
+        path = self._store.build_path(build)
+        code, log = _number(path / "exit"), _tail(path / "log")
+        stop = files.read_json(path / "stop.json")
+        if stop is not None:
+            ended = BuildState(outcome="failed", exit_code=code, **stop)
+        elif code == 0 and (path / "image").exists():
+            ended = BuildState(outcome="succeeded", reason="Completed", exit_code=0, image=self._image(path))
+        elif _said_why(log):
+            reason, message = failed_step(log)
+            ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
+        else:
+            processes.kill_build(self._podman, path)
+            attempt = (_number(path / "attempt") or 1) + 1
+            if attempt <= self._attempts:
+                return self._begin(build, attempt)
+            message = f"The build was killed {self._attempts} times before it could end."
+            ended = BuildState(outcome="error", reason="BuildKilled", message=message, exit_code=code)
+        started = self._state(build).started_at
+        ended = replace(ended, state="terminated", started_at=started, finished_at=clock.now())
+        self._store.keep_build(build, ended)
+        logger.info("build ended", build=build, outcome=ended.outcome, reason=ended.reason)
+        metrics.build_ended(ended, self._store.build_record(build).created)
+
+    def _image(self, path: Path) -> str:
+        """Reference by digest of the image that was built."""
+        image = (path / "image").read_text().strip()
+        digest = self._podman.call("image", "inspect", "--format", "{{.Digest}}", image).strip()
+        return f"{IMAGE}@{digest}"
+
+
+def _said_why(log: str) -> bool:
+    """Whether podman lived to say why the build failed; a killed one says nothing, and may even exit with 0."""
+    return any(line.startswith("Error:") for line in log.splitlines()[-5:])
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _tail(path: Path, size: int = 256 * 1024) -> str:
+    """The end of a file, `size` bytes at most; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

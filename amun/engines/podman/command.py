@@ -1,0 +1,74 @@
+"""Calling the podman program: always an argument vector, always a time limit, errors in podman's own words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import EngineUnavailable
+
+
+class PodmanError(EngineUnavailable):
+    """Podman ran and refused; the message is the last of what it said."""
+
+
+class Podman:
+    """The podman program with the configuration that suits this machine."""
+
+    def __init__(self, program: str, environment: Mapping[str, str]) -> None:
+        self.program = program
+        self.environment = {**os.environ, **environment}
+
+    def call(self, *arguments: str, stdin: bytes | None = None, timeout: float = 120) -> str:
+        """Run ``podman ARGUMENTS…`` and return its standard output.
+
+        Raises `PodmanError` if it fails, `EngineUnavailable` if it is not there or does not end within `timeout`
+        seconds.
+        """
+        try:
+            done = subprocess.run(
+                [self.program, *arguments],
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                env=self.environment,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise EngineUnavailable(f"podman {arguments[0]} did not answer within {timeout:g} s.") from exc
+        except OSError as exc:
+            raise EngineUnavailable(f"podman cannot be run: {exc.strerror}.") from exc
+        if done.returncode != 0:
+            raise PodmanError(last_error(done.stderr) or f"podman {arguments[0]} failed ({done.returncode}).")
+        return done.stdout.decode(errors="replace")
+
+    def json(self, *arguments: str, timeout: float = 120) -> Any:
+        """`call` something that prints JSON."""
+        return json.loads(self.call(*arguments, timeout=timeout) or "null")
+
+    def inspect_container(self, name: str) -> dict[str, Any] | None:
+        """What `podman container inspect` says of it, None if there is no such container."""
+        try:
+            found = self.json("container", "inspect", name)
+        except PodmanError as exc:
+            if "no such container" in str(exc):
+                return None
+            raise
+        document: dict[str, Any] = found[0]
+        return document
+
+    def remove_pods(self, names: Sequence[str]) -> None:
+        """Kill and remove pods; those that are gone already are fine."""
+        if names:
+            self.call("pod", "rm", "--force", "--ignore", "--time", "0", *names)
+
+
+def last_error(stderr: bytes) -> str:
+    """The last error in what podman printed, without its log decoration."""
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
+    return errors[-1].removeprefix("Error:").strip() if errors else ""

@@ -1,0 +1,304 @@
+"""The embedded engine: real containers on this machine, state in a directory."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ... import status
+from ...errors import Conflict, EngineUnavailable, InspectionNotFound, ItemNotFound
+from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
+from ...settings import Settings
+from ..base import Engine, Queue
+from . import files, machine, tail
+from .bell import Bell
+from .builds import Builds
+from .command import Podman
+from .files import CorruptState
+from .housekeeping import Housekeeping
+from .images import Images
+from .items import Items
+from .node import this_node
+from .outcome import Machine
+from .store import UNREADABLE, Declared, Store
+
+INSTANCE_LABEL = "amun/instance"
+"""Label of all pods of one state directory; `instance` says which."""
+
+
+def instance(state_dir: Path) -> str:
+    """The value of that label: a name for the state directory."""
+    return hashlib.sha256(bytes(state_dir.resolve())).hexdigest()[:16]
+
+
+class PodmanEngine(Engine):
+    """Podman on one machine. Any number of processes may use one state directory; one of them is the controller."""
+
+    name = "podman"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = Store(settings.state_dir)
+        self._bell = Bell(settings.state_dir)
+        self._instance = instance(settings.state_dir)
+
+    @functools.cached_property
+    def _machine(self) -> Machine:
+        return machine.for_settings(self._settings)
+
+    @functools.cached_property
+    def _podman(self) -> Podman:
+        return Podman(self._machine.podman, self._machine.environment)
+
+    @functools.cached_property
+    def _images(self) -> Images:
+        return Images(self._podman)
+
+    @functools.cached_property
+    def _node(self) -> Node:
+        return this_node()
+
+    @functools.cached_property
+    def _builds(self) -> Builds:
+        return Builds(
+            self._podman,
+            self._machine,
+            self._store,
+            limit=self._settings.max_builds,
+            attempts=self._settings.attempts,
+            changed=self._bell.ring,
+        )
+
+    @functools.cached_property
+    def _items(self) -> Items:
+        return Items(
+            self._podman,
+            self._machine,
+            self._store,
+            self._settings,
+            labels={INSTANCE_LABEL: self._instance},
+            node=self._node.name,
+            changed=self._bell.ring,
+            image_gone=self._image_gone,
+        )
+
+    @functools.cached_property
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(self._podman, self._store, self._settings, f"{INSTANCE_LABEL}={self._instance}")
+
+    # -- asked by the API ---------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        files.write(self._settings.state_dir / "writable", "")
+        self._podman.call("version", "--format", "{{.Client.Version}}", timeout=10)
+
+    def nodes(self) -> Sequence[Node]:
+        running = self.queue().items_running
+        return [replace(self._node, free=1 if running < self._settings.max_runs else 0)]
+
+    def resolve(self, base: str) -> str | None:
+        return self._images.digest(base)
+
+    def has_environment(self, environment: str) -> bool:
+        return self._store.current_build(environment) is not None
+
+    def submit(self, submission: Submission, key: str | None = None, fingerprint: str | None = None) -> Accepted:
+        if key is None:
+            accepted = self._declare(submission)
+        else:
+            with self._store.key_lock(key):
+                accepted = self._declare_once(submission, key, fingerprint or "")
+        self._bell.ring()
+        return accepted
+
+    def _declare_once(self, submission: Submission, key: str, fingerprint: str) -> Accepted:
+        """The key is kept before the inspection, with its id: a crash between the two loses and doubles nothing."""
+        kept = self._store.key(key)
+        if kept is None:
+            self._store.keep_key(key, submission.inspection.id, fingerprint)
+            return self._declare(submission)
+        if kept["fingerprint"] != fingerprint:
+            raise Conflict("This Idempotency-Key was used for another specification before.")
+        try:
+            return Accepted(kept["id"], self._store.declared(kept["id"]).cached)
+        except InspectionNotFound:
+            return self._declare(replace(submission, inspection=replace(submission.inspection, id=kept["id"])))
+
+    def _declare(self, submission: Submission) -> Accepted:
+        inspection = submission.inspection
+        with self._store.environment_lock(inspection.environment):
+            build = self._store.current_build(inspection.environment) if inspection.specification.build.cache else None
+            cached = build is not None
+            if build is None:
+                build = self._store.new_build(inspection, submission.context)
+                self._store.serve(inspection.environment, build)
+            self._store.declare(Declared(inspection, build, cached), submission.script)
+        return Accepted(inspection.id, cached)
+
+    def inspections(self) -> Sequence[str]:
+        return self._store.ids()
+
+    def observe(self, inspection_id: str) -> Observation:
+        try:
+            declared = self._store.declared(inspection_id)
+        except CorruptState as exc:
+            return self._defective(inspection_id, exc)
+        observation = Observation(
+            declared.inspection,
+            BuildState(),
+            cancelled_at=self._store.marked(inspection_id, "cancelled"),
+            finished_at=self._store.marked(inspection_id, "finished"),
+        )
+        try:
+            return replace(observation, build=self._build_state(declared), items=self._item_states(declared.inspection))
+        except CorruptState as exc:
+            if observation.finished_at is None:  # the controller works it out again
+                return replace(observation, items=tuple(ItemState(item) for item in declared.inspection.items))
+            return replace(observation, defect=str(exc))
+
+    def _defective(self, inspection_id: str, exc: CorruptState) -> Observation:
+        moment = self._store.marked(inspection_id, "finished")
+        unknown = Inspection(inspection_id, UNREADABLE, None, "", moment or "1970-01-01T00:00:00.000000Z")
+        return Observation(unknown, BuildState(state="terminated"), finished_at=moment, defect=str(exc))
+
+    def _build_state(self, declared: Declared) -> BuildState:
+        state = self._store.build(declared.build)
+        return replace(state, cached=declared.cached)
+
+    def _item_states(self, inspection: Inspection) -> tuple[ItemState, ...]:
+        started = self._store.started_items(inspection.id)
+        return tuple(
+            self._store.item(inspection.id, item) if item in started else ItemState(item) for item in inspection.items
+        )
+
+    def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
+        declared = self._store.declared(inspection_id)
+        path = self._store.build_path(declared.build) / "log"
+
+        def over() -> bool:
+            observation = self.observe(inspection_id)
+            return status.verdict(observation).over or observation.build.outcome is not None
+
+        return tail.read(path, offset, over if follow else None)
+
+    def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
+        self._check_item(inspection_id, item)
+        path = self._store.item_path(inspection_id, item) / "log"
+
+        def over() -> bool:
+            observation = self.observe(inspection_id)
+            return status.verdict(observation).over or observation.items[item].outcome is not None
+
+        return tail.read(path, 0, over if follow else None)
+
+    def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
+        self._check_item(inspection_id, item)
+        path = self._store.item_path(inspection_id, item)
+        if not (path / "state.json").exists():  # written last: before it, the report may be of another attempt
+            return None
+        document: dict[str, Any] | None = files.read_json(path / "report.json")
+        return document
+
+    def _check_item(self, inspection_id: str, item: int) -> None:
+        items = self._store.declared(inspection_id).inspection.items
+        if not items:
+            raise ItemNotFound(f"Inspection {inspection_id!r} has no script, so nothing is run.")
+        if item not in items:
+            raise ItemNotFound(f"Inspection {inspection_id!r} has no item {item}; there are {len(items)}.")
+
+    def cancel(self, inspection_id: str) -> None:
+        self._store.mark(inspection_id, "cancelled")
+        self._bell.ring()
+
+    def delete(self, inspection_id: str) -> None:
+        self._store.discard(inspection_id)
+        self._bell.ring()
+
+    def queue(self) -> Queue:
+        builds: dict[str, BuildState] = {}
+        items: list[ItemState] = []
+        for inspection_id in self._store.active():
+            with contextlib.suppress(EngineUnavailable, InspectionNotFound):
+                declared = self._store.declared(inspection_id)
+                builds[declared.build] = self._store.build(declared.build)
+                items += self._item_states(declared.inspection)
+        return Queue(
+            builds_waiting=sum(build.state == "waiting" for build in builds.values()),
+            builds_running=sum(build.state == "running" for build in builds.values()),
+            items_waiting=sum(item.state == "waiting" for item in items),
+            items_running=sum(item.state == "running" for item in items),
+        )
+
+    # -- asked by the controller --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def leadership(self) -> Iterator[bool]:
+        with files.try_locked(self._settings.state_dir / "controller.lock") as leading:
+            if leading:
+                self._bell.listen()
+                self._housekeeping.remove_orphans()
+            try:
+                yield leading
+            finally:
+                self._bell.close()
+
+    def unfinished(self) -> Sequence[str]:
+        return self._store.active()
+
+    def build(self, inspection: Inspection) -> None:
+        self._builds.advance(self._store.declared(inspection.id).build)
+
+    def run(self, inspection: Inspection) -> None:
+        observation = self.observe(inspection.id)
+        watched = {run.item for run in self._items.of(inspection.id)}
+        left = [item for item in observation.items if item.outcome is None and item.item not in watched]
+        # Those that another controller had started come first: they hold their place already.
+        for item in sorted(left, key=lambda item: item.state != "running"):
+            if item.state != "running" and (
+                not self._items.place()
+                or len(watched) >= inspection.specification.parallelism
+                or status.too_many_failures(observation)
+            ):
+                return
+            watched.add(item.item)
+            self._items.start(inspection, item.item, observation.build.image or "")
+
+    def stop(self, inspection: Inspection) -> None:
+        self._take_up_to_stop(inspection)
+        self._items.stop(inspection.id, "Cancelled")
+        self._stop_build(inspection)
+
+    def _take_up_to_stop(self, inspection: Inspection) -> None:
+        """Items that another controller started are watched first: only who watches an item can end it in order."""
+        observation = self.observe(inspection.id)
+        watched = {run.item for run in self._items.of(inspection.id)}
+        for item in observation.items:
+            if item.state == "running" and item.item not in watched:
+                self._items.start(inspection, item.item, observation.build.image or "")
+
+    def _stop_build(self, inspection: Inspection) -> None:
+        build = self._store.declared(inspection.id).build
+        if self._store.build(build).outcome is not None:
+            return
+        with self._store.environment_lock(inspection.environment):
+            if self._store.builds_in_use().get(build, []) in ([], [inspection.id]):
+                self._builds.stop(build, "Cancelled", "Nobody waits for the build any more.")
+
+    def finish(self, inspection: Inspection) -> None:
+        self._store.close(inspection.id)
+
+    def tend(self) -> None:
+        self._builds.enforce_deadlines()
+        self._housekeeping.empty_trash(self._items, self._builds)
+        self._housekeeping.expire()
+
+    def wait(self, timeout: float) -> None:
+        self._bell.wait(timeout)
+
+    def _image_gone(self, inspection_id: str) -> None:
+        self._builds.forget_image(self._store.declared(inspection_id).build)

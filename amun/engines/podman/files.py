@@ -1,0 +1,101 @@
+"""Files of the state directory: written whole or not at all, locked by the kernel, corrupt ones told apart.
+
+A lock is `flock`: it goes with the process that holds it, whatever kills that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...errors import EngineUnavailable
+
+
+class CorruptState(EngineUnavailable):
+    """A file of the state directory cannot be understood."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"The state file {path.name} is corrupt.")
+        self.path = path
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn what the disk refuses (full, read-only, no rights) into `EngineUnavailable`; a missing file passes."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise EngineUnavailable(f"The state directory cannot be used: {exc.strerror or exc}.") from exc
+
+
+def write(path: Path, content: bytes | str, mode: int = 0o644) -> None:
+    """Replace `path` by `content` at once: a reader sees the old or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    with disk_errors():
+        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=path.name, dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def write_json(path: Path, document: Any) -> None:
+    """`write` a JSON document."""
+    write(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document in `path`, None if there is no such file. Raises `CorruptState`."""
+    try:
+        with disk_errors():
+            return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as exc:
+        raise CorruptState(path) from exc
+
+
+def set_aside(path: Path) -> None:
+    """Rename a corrupt file, so that its content can be looked at and the state be worked out again."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, path.with_name(path.name + ".corrupt"))
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, waiting for whoever has it."""
+    with disk_errors():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def try_locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of `path` if nobody else does; says whether it is held."""
+    with disk_errors():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,87 @@
+"""What nobody asks for, but everybody expects: leftovers are removed, the deleted stops, the old expires."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from ...errors import EngineUnavailable, InspectionNotFound
+from ...logs import logger
+from ...settings import Settings
+from . import files
+from .builds import Builds
+from .command import Podman
+from .items import Items
+from .store import Store
+
+EXPIRY_PERIOD = 3600.0
+"""Seconds between looks for what has expired."""
+
+
+class Housekeeping:
+    """The chores of one controller; `label` is that of all its pods."""
+
+    def __init__(self, podman: Podman, store: Store, settings: Settings, label: str) -> None:
+        self._podman = podman
+        self._store = store
+        self._settings = settings
+        self._label = label
+        self._next_expiry = time.monotonic()
+
+    def remove_orphans(self) -> None:
+        """Remove pods whose item is over or whose inspection is gone: a controller was killed before it could."""
+        orphans = [pod["Name"] for pod in self._pods(self._label) if not self._needed(pod)]
+        self._podman.remove_pods(orphans)
+
+    def _pods(self, label: str) -> list[dict[str, str]]:
+        pods: list[dict[str, str]] = self._podman.json("pod", "ps", "--filter", f"label={label}", "--format", "json")
+        return pods or []
+
+    def _needed(self, pod: dict[str, str]) -> bool:
+        inspection_id, _, item = pod["Name"].rpartition("-")
+        try:
+            return self._store.item(inspection_id, int(item)).state == "running"
+        except (files.CorruptState, ValueError):
+            return True  # whoever takes the item up decides
+        except InspectionNotFound:
+            return False
+
+    def empty_trash(self, items: Items, builds: Builds) -> None:
+        """Stop what still runs for deleted inspections, then remove their files."""
+        deleted = self._store.trash()
+        for inspection_id in deleted:
+            items.stop(inspection_id, "Deleted")
+            if not items.of(inspection_id):
+                self._podman.remove_pods([pod["Name"] for pod in self._pods(f"inspection={inspection_id}")])
+                self._store.empty_trash(inspection_id)
+        if deleted:
+            self._stop_unused_builds(builds)
+
+    def _stop_unused_builds(self, builds: Builds) -> None:
+        used = self._store.builds_in_use()
+        for build in set(builds.watched()) - set(used):
+            with self._store.environment_lock(self._store.build_record(build).environment):
+                if build not in self._store.builds_in_use():
+                    builds.stop(build, "Cancelled", "Nobody waits for the build any more.")
+
+    def expire(self) -> None:
+        """Forget inspections and environments whose time is over; each setting of 0 days keeps them for ever."""
+        if time.monotonic() < self._next_expiry:
+            return
+        self._next_expiry = time.monotonic() + EXPIRY_PERIOD
+        if days := self._settings.retention_days:
+            for inspection_id in list(self._store.expired(days)):
+                logger.info("inspection expired", inspection_id=inspection_id)
+                self._store.discard(inspection_id)
+            self._store.forget_old_keys(days)
+        if days := self._settings.environment_days:
+            for build in list(self._store.unused_builds(days)):
+                self._remove_environment(build)
+
+    def _remove_environment(self, build: str) -> None:
+        with contextlib.suppress(EngineUnavailable):
+            image = self._store.build(build).image
+            if image is not None:
+                self._podman.call("image", "rm", "--ignore", image)
+            self._store.remove_build(build)
+            logger.info("environment expired", build=build)

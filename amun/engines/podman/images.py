@@ -1,0 +1,45 @@
+"""Base images: which content a name stands for on this machine now."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from .command import Podman, PodmanError
+
+
+class Images:
+    """Answers from memory for as long as Podman's list of images does not change."""
+
+    def __init__(self, podman: Podman) -> None:
+        self._podman = podman
+        self._known: dict[str, str | None] = {}
+        self._stamp: int | None = None
+
+    def digest(self, name: str) -> str | None:
+        """``sha256:…`` of the image's configuration, None if it is not on this machine."""
+        stamp = self._changed_at()
+        if stamp is None or stamp != self._stamp:
+            self._known, self._stamp = {}, stamp
+        if name not in self._known:
+            self._known[name] = self._ask(name)
+        return self._known[name]
+
+    def _ask(self, name: str) -> str | None:
+        try:
+            return "sha256:" + self._podman.call("image", "inspect", "--format", "{{.Id}}", name).strip()
+        except PodmanError as exc:
+            if "image not known" in str(exc) or "no such image" in str(exc):
+                return None
+            raise
+
+    def _changed_at(self) -> int | None:
+        try:
+            return self._list.stat().st_mtime_ns
+        except OSError:
+            return None
+
+    @functools.cached_property
+    def _list(self) -> Path:
+        store = self._podman.json("info", "--format", "json")["store"]
+        return Path(store["graphRoot"]) / f"{store['graphDriverName']}-images" / "images.json"

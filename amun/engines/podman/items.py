@@ -1,0 +1,302 @@
+"""Items on this machine: each a pod that ``podman kube play`` makes of the Job's template, watched until it ends.
+
+A pod outlives the controller. Whether the script of an item has run is told by the pod and by the log, which lies in
+the state directory from its first byte on; so an item is taken up again after a crash wherever it was, and its
+script is never run twice unless the platform (not the script) failed it, which counts as a new attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ... import clock, framing, manifests, metrics, report
+from ...errors import EngineUnavailable, InspectionNotFound
+from ...inspection import Inspection, ItemState
+from ...logs import logger
+from ...settings import Settings
+from . import files, tail
+from .command import Podman, PodmanError
+from .container import Container
+from .disk import DiskGuard
+from .machine import Machine
+from .processes import Watch
+from .store import Store
+
+CONTAINER = "run"
+"""Name of the script's container in the pod; podman calls it POD-run."""
+
+TICK = 1.0
+"""Seconds between looks at deadline and disk while an item runs; its end is noticed at once."""
+
+MARGIN = 2.0
+"""Seconds that the runner has, beyond deadline and grace, to end by itself and say so."""
+
+RETRY_AFTER = 2.0
+"""Seconds before what the disk or podman prevented is tried again."""
+
+
+LOG_OVERHEAD = 4
+"""How many times an item's output its log may take: the decoration of very short lines."""
+
+NO_SHELL = "attempted to invoke a command that was not found"
+"""What podman says of an image without /bin/sh."""
+
+
+class ImageGone(Exception):
+    """The image of the environment is not there any more."""
+
+
+class Run:
+    """One supervised item: its thread, and the wish to have it stopped."""
+
+    def __init__(self, inspection: Inspection, item: int, image: str) -> None:
+        self.inspection = inspection
+        self.item = item
+        self.image = image
+        self.stop_reason: str | None = None
+        self.watch: Watch | None = None
+
+    @property
+    def pod(self) -> str:
+        return f"{self.inspection.id}-{self.item}"
+
+    @property
+    def container(self) -> str:
+        return f"{self.pod}-{CONTAINER}"
+
+    def stop(self, reason: str) -> None:
+        self.stop_reason = self.stop_reason or reason
+        if self.watch is not None:
+            self.watch.tell()
+
+
+class Items:
+    """Starts items where there is place, watches them, keeps their reports. Used by one controller at a time."""
+
+    def __init__(
+        self, podman: Podman, machine: Machine, store: Store, settings: Settings, *, labels: dict[str, str],
+        node: str, changed: Callable[[], None], image_gone: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._podman = podman
+        self._machine = machine
+        self._store = store
+        self._settings = settings
+        self._labels = labels
+        self._node = node
+        self._changed = changed
+        self._image_gone = image_gone
+        self._runs: dict[tuple[str, int], Run] = {}
+
+    def running(self) -> int:
+        return len(self._runs)
+
+    def place(self) -> bool:
+        """Whether one more item may start now."""
+        return self.running() < self._settings.max_runs
+
+    def of(self, inspection_id: str) -> list[Run]:
+        """The items of an inspection that are being watched."""
+        return [run for (owner, _), run in list(self._runs.items()) if owner == inspection_id]
+
+    def start(self, inspection: Inspection, item: int, image: str) -> None:
+        """Start an item, or take one up again that was started before."""
+        run = Run(inspection, item, image)
+        self._runs[inspection.id, item] = run
+        threading.Thread(target=self._supervise, args=(run,), name=run.pod, daemon=True).start()
+
+    def stop(self, inspection_id: str, reason: str) -> None:
+        for run in self.of(inspection_id):
+            run.stop(reason)
+
+    # -- one item, in its own thread ----------------------------------------------------------------------------
+
+    def _supervise(self, run: Run) -> None:
+        log = logger.bind(inspection_id=run.inspection.id, item=run.item)
+        try:
+            self._play_to_the_end(run)
+        except InspectionNotFound:
+            log.info("item of a deleted inspection ended")
+        except ImageGone:
+            log.warning("image is gone, building it again", image=run.image)
+            self._image_gone(run.inspection.id)
+        except EngineUnavailable as exc:  # the next step takes it up again
+            log.warning("item interrupted", error=str(exc))
+            time.sleep(RETRY_AFTER)
+        except Exception:
+            log.exception("item interrupted")
+            time.sleep(RETRY_AFTER)
+        finally:
+            del self._runs[run.inspection.id, run.item]
+            self._changed()
+
+    def _play_to_the_end(self, run: Run) -> None:
+        state = self._state(run)
+        while state.outcome is None:
+            state = self._attempt(run, state)
+        self._podman.remove_pods([run.pod])
+
+    def _state(self, run: Run) -> ItemState:
+        try:
+            return self._store.item(run.inspection.id, run.item)
+        except files.CorruptState as exc:
+            files.set_aside(exc.path)
+            return self._state(run)
+
+    def _attempt(self, run: Run, state: ItemState) -> ItemState:
+        """Run the script, or take up a run of it, and keep what came of it; or ask for another attempt."""
+        container = self._take_up(run) if state.state == "running" else None
+        refusal = None
+        if container is None and not self._script_has_run(run):
+            state = self._prepare(run, state.attempt)
+            refusal = self._play(run)
+            container = self._container(run)
+        if container is not None:
+            state = replace(state, started_at=container.started_at or state.started_at)
+            self._store.keep_item(run.inspection.id, state)
+            self._watch(run, container)
+        ended, document = self._collect(run, state, refusal)
+        if self._may_start_again(run, ended):
+            return self._again(run, ended)
+        self._store.keep_item(run.inspection.id, ended, document)
+        logger.info(
+            "item ended", inspection_id=run.inspection.id, item=run.item, outcome=ended.outcome, reason=ended.reason
+        )
+        metrics.item_ended(ended, self._store.build(self._store.declared(run.inspection.id).build).finished_at)
+        return ended
+
+    def _may_start_again(self, run: Run, ended: ItemState) -> bool:
+        """Whether the platform failed this attempt; the same node would be the wrong one again."""
+        at_fault = ended.outcome == "error" and ended.reason != "HardwareMismatch"
+        return at_fault and run.stop_reason is None and ended.attempt < self._settings.attempts
+
+    def _again(self, run: Run, ended: ItemState) -> ItemState:
+        """The platform failed this attempt: its log is put by, and the next one may begin."""
+        logger.warning("item starts again", inspection_id=run.inspection.id, item=run.item, reason=ended.reason)
+        log = self._log(run)
+        if log.exists():
+            log.replace(log.with_name(f"log.{ended.attempt}"))
+        state = ItemState(item=run.item, attempt=ended.attempt + 1, reason="Restarting", message=ended.message)
+        self._store.keep_item(run.inspection.id, state)
+        return state
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    def _take_up(self, run: Run) -> Container | None:
+        """The container of an item that another controller started, if its script was started at all."""
+        container = self._container(run)
+        if container is None or container.started_at is None:
+            self._podman.remove_pods([run.pod])
+            return None
+        return container
+
+    def _container(self, run: Run) -> Container | None:
+        found = self._podman.inspect_container(run.container)
+        return None if found is None else Container.from_inspection(found)
+
+    def _script_has_run(self, run: Run) -> bool:
+        """Whether a pod that is gone left a log: then its script has run, and does not run again."""
+        log = self._log(run)
+        return log.exists() and log.stat().st_size > 0
+
+    def _log(self, run: Run) -> Path:
+        return self._store.item_path(run.inspection.id, run.item) / "log"
+
+    def _prepare(self, run: Run, attempt: int) -> ItemState:
+        state = ItemState(
+            item=run.item,
+            state="running",
+            attempt=attempt,
+            node=self._node,
+            container=CONTAINER,
+            started_at=clock.now(),
+        )
+        self._store.keep_item(run.inspection.id, state)
+        return state
+
+    def _play(self, run: Run) -> str | None:
+        """Create the pod and start it; says what podman said if it refused. Raises `ImageGone`."""
+        arguments = ["kube", "play", "--quiet", "--network", self._machine.run_network]
+        arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={self._log(run)}"]
+        arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + 2**20}", "-"]
+        pod = manifests.pod(self._job(run), run.pod, run.item)
+        try:
+            self._podman.call(*arguments, stdin=json.dumps(pod).encode(), timeout=300)
+        except PodmanError as exc:
+            if "image not known" in str(exc):
+                raise ImageGone from exc
+            return str(exc)
+        return None
+
+    def _job(self, run: Run) -> dict[str, Any]:
+        mount = self._store.path(run.inspection.id) / "mount"
+        surroundings = manifests.Surroundings(
+            payload={"hostPath": {"path": str(mount), "type": "Directory"}},
+            user=self._settings.run_uid,
+            grace=self._settings.grace,
+            output_limit=self._settings.output_limit,
+            pull_policy="Never",
+            labels=self._labels,
+        )
+        return manifests.job(run.inspection, run.image, surroundings)
+
+    # -- watch --------------------------------------------------------------------------------------------------
+
+    def _watch(self, run: Run, container: Container) -> None:
+        """Wait until the container has ended, and end it where it goes on for too long or writes too much."""
+        guard = DiskGuard(container.writable, self._settings.storage_limit)
+        run.watch = Watch(container.monitor)
+        timeout = run.inspection.specification.run.timeout
+        deadline = clock.seconds(container.started_at or clock.now()) + timeout + self._settings.grace + MARGIN
+        try:
+            while not run.watch.ended(TICK if run.stop_reason is None else 0):
+                if time.time() > deadline:
+                    run.stop("DeadlineExceeded")
+                elif guard.exceeded():
+                    run.stop("StorageLimitExceeded")
+                if run.stop_reason is not None:
+                    grace = self._settings.grace if run.stop_reason == "Cancelled" else 0
+                    self._podman.call("stop", "--ignore", "--time", str(grace), run.container, timeout=grace + 60)
+        finally:
+            run.watch.close()
+
+    # -- collect ------------------------------------------------------------------------------------------------
+
+    def _collect(self, run: Run, state: ItemState, refusal: str | None) -> tuple[ItemState, dict[str, Any]]:
+        """Make the report of what the script left in the log and of what podman knows of the container."""
+        hardware = run.inspection.specification.run.requests.hardware
+        outcome = self._outcome(run, state, refusal)
+        frames = framing.frames(tail.read(self._log(run)))
+        document = report.assemble(frames, outcome, run.inspection.script_sha256 or "", hardware)
+        found = report.verdict(document, outcome, hardware)
+        ended = replace(
+            state,
+            state="terminated",
+            outcome=found.phase,
+            reason=found.reason,
+            message=refusal or found.message,
+            exit_code=document["exit_code"],
+            started_at=document["start_datetime"] or state.started_at,
+            finished_at=document["end_datetime"] or clock.now(),
+            hardware_match=document["hardware_match"],
+        )
+        return ended, document
+
+    def _outcome(self, run: Run, state: ItemState, refusal: str | None) -> report.Outcome:
+        if refusal is not None:
+            return report.Outcome(reason="StartError" if NO_SHELL in refusal else "PodStartFailed")
+        container = self._container(run)
+        if container is None or container.running:  # removed, or its monitor was killed
+            return report.Outcome(reason=run.stop_reason or "NodeLost", started_at=state.started_at)
+        return report.Outcome(
+            exit_code=container.exit_code,
+            reason=run.stop_reason,
+            oom_killed=container.oom_killed,
+            started_at=container.started_at,
+            finished_at=container.finished_at,
+        )

@@ -1,0 +1,372 @@
+"""The state directory: where each thing lies, and the records in it.
+
+::
+
+    STATE/index/MICROSECONDS-ID            every inspection, in order of creation
+    STATE/active/MICROSECONDS-ID           those that the controller has not closed
+    STATE/inspections/ID/record.json       the inspection (never changes), mount/ (/amun of its runs), cancelled,
+                                           finished, items/N/{started,state,report}.json and items/N/log
+    STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json
+    STATE/environments/DIGEST              the build that serves the environment now
+    STATE/idempotency/SHA256               Idempotency-Key, its inspection and the body it came with
+    STATE/trash/                           what was deleted and may still have to be stopped
+    STATE/locks/                           lock files
+
+An inspection appears and disappears by one rename, so there is never half of one. Which file says what is decided
+here; how the files are written, in `files`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ... import clock, runner
+from ...errors import InspectionNotFound
+from ...identifiers import is_valid
+from ...inspection import BuildState, Inspection, ItemState
+from ...specification import Specification
+from . import files
+from .files import CorruptState
+
+MOUNTED = ("runner.sh", "runner.py", "hwinfo.sh")
+"""Files of `amun.runner` that every run finds in /amun, beside its script."""
+
+UNREADABLE = Specification.restore({"base": "unknown"})
+"""Stands for a specification whose record cannot be read any more."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An inspection as it is kept: what it is, which build serves it, and whether that build was there before it."""
+
+    inspection: Inspection
+    build: str
+    cached: bool
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """One build of an environment: its limits, and the context in the directory beside the record."""
+
+    id: str
+    environment: str
+    base: str
+    cpu: str
+    memory: str
+    timeout: int
+    cache: bool
+    created: str
+
+
+class Store:
+    """All reading and writing of the state directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with files.disk_errors():
+            for name in ("index", "active", "inspections", "builds", "environments", "idempotency", "trash", "locks"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+
+    # -- inspections --------------------------------------------------------------------------------------------
+
+    def path(self, inspection_id: str) -> Path:
+        """Directory of an inspection; raises `InspectionNotFound`, also for what could not be an id."""
+        path = self.root / "inspections" / inspection_id
+        if not is_valid(inspection_id) or not path.is_dir():
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        return path
+
+    def declare(self, declared: Declared, script: bytes | None) -> None:
+        """Keep an inspection: all of it, or nothing."""
+        inspection = declared.inspection
+        order = f"{int(clock.seconds(inspection.created) * 1e6):016d}-{inspection.id}"
+        draft = self.root / "inspections" / f".{inspection.id}"
+        with files.disk_errors():
+            try:
+                draft.mkdir(exist_ok=True)
+                (draft / "items").mkdir(exist_ok=True)
+                files.write_json(draft / "record.json", _to_record(declared))
+                if script is not None:
+                    _prepare_mount(draft / "mount", script)
+                for index in ("index", "active"):
+                    (self.root / index / order).touch()
+                draft.rename(self.root / "inspections" / inspection.id)
+                os.utime(self.build_path(declared.build))  # last used, for `unused_builds`
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                for index in ("index", "active"):
+                    (self.root / index / order).unlink(missing_ok=True)
+                raise
+
+    def declared(self, inspection_id: str) -> Declared:
+        """Raises `InspectionNotFound`, `CorruptState`."""
+        path = self.path(inspection_id)
+        return _read_declared(path, os.stat(path).st_ino)
+
+    def ids(self) -> list[str]:
+        """All inspections, newest first."""
+        return [name.partition("-")[2] for name in self._ordered("index", newest_first=True)]
+
+    def active(self) -> list[str]:
+        """Inspections that are not closed, oldest first."""
+        return [name.partition("-")[2] for name in self._ordered("active")]
+
+    def _ordered(self, index: str, newest_first: bool = False) -> Iterator[str]:
+        for name in sorted(os.listdir(self.root / index), reverse=newest_first):
+            if (self.root / "inspections" / name.partition("-")[2]).is_dir():
+                yield name
+
+    def mark(self, inspection_id: str, what: str) -> None:
+        """Note that something happened to the inspection now, once: `cancelled` or `finished`."""
+        path = self.path(inspection_id) / what
+        if not path.exists():
+            files.write(path, clock.now())
+
+    def marked(self, inspection_id: str, what: str) -> str | None:
+        """When it happened, None if it did not."""
+        try:
+            return (self.root / "inspections" / inspection_id / what).read_text()
+        except FileNotFoundError:
+            return None
+
+    def close(self, inspection_id: str) -> None:
+        """Mark as finished and take it from the active ones."""
+        self.mark(inspection_id, "finished")
+        self._forget(inspection_id, "active")
+
+    def discard(self, inspection_id: str) -> None:
+        """From now on the inspection does not exist; its files wait in the trash."""
+        with files.disk_errors(), suppress(FileNotFoundError):
+            self.path(inspection_id).rename(self.root / "trash" / inspection_id)
+        self._forget(inspection_id, "active", "index")
+
+    def _forget(self, inspection_id: str, *indexes: str) -> None:
+        for index in indexes:
+            for name in os.listdir(self.root / index):
+                if name.endswith("-" + inspection_id) and name.partition("-")[2] == inspection_id:
+                    (self.root / index / name).unlink(missing_ok=True)
+
+    def trash(self) -> list[str]:
+        return os.listdir(self.root / "trash")
+
+    def empty_trash(self, name: str) -> None:
+        shutil.rmtree(self.root / "trash" / name, ignore_errors=True)
+
+    # -- items --------------------------------------------------------------------------------------------------
+
+    def item_path(self, inspection_id: str, item: int) -> Path:
+        return self.root / "inspections" / inspection_id / "items" / str(item)
+
+    def started_items(self, inspection_id: str) -> set[int]:
+        """Items that there is anything kept of."""
+        return {int(name) for name in os.listdir(self.path(inspection_id) / "items") if name.isdecimal()}
+
+    def item(self, inspection_id: str, item: int) -> ItemState:
+        """State of an item as it is kept; raises `CorruptState`."""
+        path = self.item_path(inspection_id, item)
+        kept = files.read_json(path / "state.json") or files.read_json(path / "started.json")
+        return ItemState(item=item) if kept is None else _restore(ItemState, kept, path)
+
+    def keep_item(self, inspection_id: str, state: ItemState, report: Mapping[str, Any] | None = None) -> None:
+        """Keep where an item stands; the report of one that is over is written first, so that over means complete."""
+        path = self.item_path(inspection_id, state.item)
+        with files.disk_errors():
+            if not path.parent.is_dir():
+                raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+            path.mkdir(exist_ok=True)
+        if report is not None:
+            files.write_json(path / "report.json", report)
+        files.write_json(path / ("state.json" if state.state == "terminated" else "started.json"), asdict(state))
+
+    # -- builds -------------------------------------------------------------------------------------------------
+
+    def build_path(self, build: str) -> Path:
+        return self.root / "builds" / build
+
+    def environment_lock(self, environment: str) -> AbstractContextManager[None]:
+        """Held while it is decided which build serves an environment."""
+        return files.locked(self.root / "locks" / _hex(environment))
+
+    def current_build(self, environment: str) -> str | None:
+        """The build that serves an environment: complete or on its way; None if there is none, or it failed."""
+        try:
+            build = (self.root / "environments" / _hex(environment)).read_text()
+        except FileNotFoundError:
+            return None
+        path = self.build_path(build)
+        if not (path / "record.json").exists() or (path / "stop.json").exists():
+            return None
+        with suppress(CorruptState):
+            return None if self.build(build).outcome in ("failed", "error") else build
+        return build
+
+    def builds_in_use(self) -> dict[str, list[str]]:
+        """Builds that active inspections wait for or run in, each with the inspections' ids."""
+        users: dict[str, list[str]] = {}
+        for inspection_id in self.active():
+            with suppress(CorruptState, InspectionNotFound):
+                users.setdefault(self.declared(inspection_id).build, []).append(inspection_id)
+        return users
+
+    def serve(self, environment: str, build: str) -> None:
+        """From now on `build` is the one that serves the environment."""
+        files.write(self.root / "environments" / _hex(environment), build)
+
+    def new_build(self, inspection: Inspection, context: Mapping[str, bytes]) -> str:
+        """Keep a build that is to be made; returns its id."""
+        request = inspection.specification.build
+        build = f"{_hex(inspection.environment)[:16]}-{secrets.token_hex(4)}"
+        record = BuildRecord(
+            id=build,
+            environment=inspection.environment,
+            base=inspection.specification.base,
+            cpu=request.requests.cpu,
+            memory=request.requests.memory,
+            timeout=request.timeout,
+            cache=request.cache,
+            created=inspection.created,
+        )
+        path = self.build_path(build)
+        with files.disk_errors():
+            try:
+                for name, content in context.items():
+                    (path / "context" / name).parent.mkdir(parents=True, exist_ok=True)
+                    (path / "context" / name).write_bytes(content)
+                files.write_json(path / "record.json", asdict(record))
+            except BaseException:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
+        return build
+
+    def build_record(self, build: str) -> BuildRecord:
+        """Raises `CorruptState`."""
+        path = self.build_path(build) / "record.json"
+        record: BuildRecord = _restore(BuildRecord, files.read_json(path), path)
+        return record
+
+    def build(self, build: str) -> BuildState:
+        """State of a build as it is kept; raises `CorruptState`."""
+        path = self.build_path(build)
+        kept = files.read_json(path / "state.json") or files.read_json(path / "started.json")
+        state: BuildState = BuildState() if kept is None else _restore(BuildState, kept, path)
+        return replace(state, container=f"build-{build}")
+
+    def keep_build(self, build: str, state: BuildState) -> None:
+        name = "state.json" if state.state == "terminated" else "started.json"
+        files.write_json(self.build_path(build) / name, asdict(state))
+
+    def builds(self) -> list[str]:
+        return os.listdir(self.root / "builds")
+
+    def remove_build(self, build: str) -> None:
+        shutil.rmtree(self.build_path(build), ignore_errors=True)
+
+    # -- idempotency --------------------------------------------------------------------------------------------
+
+    def key_lock(self, key: str) -> AbstractContextManager[None]:
+        return files.locked(self.root / "locks" / f"key-{_sha256(key)[:16]}")
+
+    def key(self, key: str) -> dict[str, str] | None:
+        """``{id, fingerprint}`` of an Idempotency-Key."""
+        try:
+            kept: dict[str, str] | None = files.read_json(self.root / "idempotency" / _sha256(key))
+        except CorruptState:
+            return None
+        return kept
+
+    def keep_key(self, key: str, inspection_id: str, fingerprint: str) -> None:
+        files.write_json(self.root / "idempotency" / _sha256(key), {"id": inspection_id, "fingerprint": fingerprint})
+
+    # -- age ----------------------------------------------------------------------------------------------------
+
+    def expired(self, days: int) -> Iterator[str]:
+        """Inspections that were closed more than `days` ago."""
+        limit = time.time() - days * 86400
+        for inspection_id in self.ids():
+            finished = self.marked(inspection_id, "finished")
+            if finished is not None and clock.seconds(finished) < limit:
+                yield inspection_id
+
+    def unused_builds(self, days: int) -> Iterator[str]:
+        """Builds that no inspection refers to, and that none was submitted for within `days`."""
+        limit = time.time() - days * 86400
+        used = set()
+        for inspection_id in self.ids():
+            with suppress(CorruptState, InspectionNotFound):
+                used.add(self.declared(inspection_id).build)
+        for build in self.builds():
+            if build not in used and self.build_path(build).stat().st_mtime < limit:
+                yield build
+
+    def forget_old_keys(self, days: int) -> None:
+        """Forget Idempotency-Keys of more than `days` ago, and locks nobody can be waiting for."""
+        limit = time.time() - days * 86400
+        for folder in ("idempotency", "locks"):
+            for entry in os.scandir(self.root / folder):
+                if entry.stat().st_mtime < limit:
+                    Path(entry.path).unlink(missing_ok=True)
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _to_record(declared: Declared) -> dict[str, Any]:
+    inspection = declared.inspection
+    return {
+        "id": inspection.id,
+        "specification": inspection.specification.to_document(),
+        "script_sha256": inspection.script_sha256,
+        "environment": inspection.environment,
+        "created": inspection.created,
+        "build": declared.build,
+        "cached": declared.cached,
+    }
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_declared(path: Path, _inode: int) -> Declared:
+    """Records never change, so they are read once; the inode tells a directory from a later one of the same name."""
+    record = files.read_json(path / "record.json")
+    try:
+        inspection = Inspection(
+            id=path.name,
+            specification=Specification.restore(record["specification"]),
+            script_sha256=record["script_sha256"],
+            environment=record["environment"],
+            created=record["created"],
+        )
+        return Declared(inspection, build=record["build"], cached=record["cached"])
+    except (TypeError, KeyError, ValueError) as exc:
+        raise CorruptState(path / "record.json") from exc
+
+
+def _restore(kind: type[Any], document: Any, path: Path) -> Any:
+    try:
+        return kind(**document)
+    except TypeError as exc:
+        raise CorruptState(path) from exc
+
+
+def _prepare_mount(mount: Path, script: bytes) -> None:
+    """What a run finds in /amun: readable and executable for any uid, the bytes of the script as they came."""
+    mount.mkdir(exist_ok=True, mode=0o755)
+    mount.chmod(0o755)
+    for name in MOUNTED:
+        shutil.copyfile(Path(runner.__file__).parent / name, mount / name)
+        (mount / name).chmod(0o644)
+    files.write(mount / "script", script, mode=0o755)

@@ -1,0 +1,26 @@
+"""How gunicorn serves the API; see https://docs.gunicorn.org/en/stable/settings.html."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
+
+from .settings import Settings
+
+_settings = Settings()
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.workers
+worker_class = "uvicorn_worker.UvicornWorker"
+graceful_timeout = _settings.grace
+timeout = 120
+preload_app = False
+control_socket_disable = True
+loglevel = _settings.log_level.lower()
+proc_name = "amun"
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """The metrics of a worker that is gone are merged into those that stay."""
+    GunicornInternalPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)

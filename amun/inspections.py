@@ -1,0 +1,210 @@
+"""What callers can do: the use cases behind the API, with no HTTP in them and no engine named."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+from . import clock, dockerfile, environment, framing, identifiers, placement, script, status
+from .engines.base import Engine
+from .errors import Conflict, Infeasible, ItemNotFound
+from .inspection import Accepted, Inspection, Observation, Submission
+from .logs import logger
+from .settings import Settings
+from .specification import Specification
+
+Stream = Literal["stdout", "stderr"]
+
+
+class Inspections:
+    """The use cases on one engine. Keeps no state; safe for many threads."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self._settings = settings
+
+    # -- submit -------------------------------------------------------------------------------------------------
+
+    def submit(self, document: Mapping[str, Any], key: str | None = None) -> tuple[Accepted, Specification]:
+        """Accept a posted document: all of it is checked before anything is kept.
+
+        Raises `InvalidSpecification`, `Infeasible`, `Conflict` (the key was used for another document) and
+        `EngineUnavailable`.
+        """
+        specification = Specification.from_document(document, self._settings.defaults)
+        placement.check(specification, self.engine.nodes())
+        content = None if specification.script is None else script.read(specification.script, self._settings)
+        context, digest = self._environment(specification)
+        inspection = Inspection(
+            id=identifiers.new_id(specification.identifier),
+            specification=specification,
+            script_sha256=None if content is None else hashlib.sha256(content).hexdigest(),
+            environment=digest,
+            created=clock.now(),
+        )
+        accepted = self.engine.submit(Submission(inspection, content, context), key, _fingerprint(document))
+        logger.info("inspection accepted", inspection_id=accepted.id, environment=digest, cached=accepted.cached)
+        return accepted, specification
+
+    def dry_run(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """What `submit` would do; nothing is created, and no script fetched."""
+        specification = Specification.from_document(document, self._settings.defaults)
+        _, digest = self._environment(specification)
+        cached = specification.build.cache and self.engine.has_environment(digest)
+        answer = {"parameters": specification.to_document(), "environment": digest, "cached": cached}
+        try:
+            placement.check(specification, self.engine.nodes())
+        except Infeasible as exc:
+            return {**answer, "feasible": False, "message": str(exc)}
+        return {**answer, "feasible": True, "message": None}
+
+    def build_context(self, document: Mapping[str, Any]) -> tuple[Mapping[str, bytes], Specification]:
+        """The build context of a posted document; the Dockerfile is one of its files."""
+        specification = Specification.from_document(document, self._settings.defaults)
+        return dockerfile.context(specification), specification
+
+    def _environment(self, specification: Specification) -> tuple[Mapping[str, bytes], str]:
+        context = dockerfile.context(specification)
+        return context, environment.environment_digest(context, self.engine.resolve(specification.base))
+
+    # -- read ---------------------------------------------------------------------------------------------------
+
+    def observe(self, inspection_id: str) -> Observation:
+        """Raises `InspectionNotFound`."""
+        return self.engine.observe(inspection_id)
+
+    def detail(self, inspection_id: str) -> dict[str, Any]:
+        """Everything at once."""
+        observation = self.observe(inspection_id)
+        document = status.to_document(observation)
+        inspection, build = observation.inspection, observation.build
+        return {
+            "inspection_id": inspection.id,
+            "created": inspection.created,
+            "specification": inspection.specification.to_document(),
+            "status": document,
+            "items": document["job"]["pods"] if document["job"] else [],
+            "environment": {"digest": inspection.environment, "image": build.image, "cached": build.cached},
+        }
+
+    def page(
+        self, page: int, limit: int, phase: str | None = None, identifier: str | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """One page of summaries, newest first, and how many there are in all; `page` counts from 1."""
+        ids = list(self.engine.inspections())
+        if identifier is not None:
+            ids = [inspection_id for inspection_id in ids if identifiers.identifier_of(inspection_id) == identifier]
+        first = (page - 1) * limit
+        if phase is None:
+            return list(self._summaries(ids[first : first + limit])), len(ids)
+        matching = [summary for summary in self._summaries(ids) if summary["phase"] == phase]
+        return matching[first : first + limit], len(matching)
+
+    def _summaries(self, ids: list[str]) -> Iterator[dict[str, Any]]:
+        for inspection_id in ids:
+            try:
+                observation = self.engine.observe(inspection_id)
+            except Exception as exc:  # deleted meanwhile
+                if getattr(exc, "status", None) != 404:
+                    raise
+                continue
+            found = status.verdict(observation)
+            inspection = observation.inspection
+            yield {
+                "inspection_id": inspection.id,
+                "identifier": inspection.specification.identifier,
+                "created": inspection.created,
+                "finished_at": observation.finished_at,
+                "batch_size": len(observation.items),
+                **asdict(found),
+            }
+
+    def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
+        """The report of an item; None while there may still be one.
+
+        Raises `ItemNotFound` if there is no such item, or if it is over and never left a report.
+        """
+        report = self.engine.report(inspection_id, item)
+        if report is None:
+            found = status.verdict(self.observe(inspection_id))
+            if found.over:
+                report = self.engine.report(inspection_id, item)  # it may have ended in between
+                if report is None:
+                    why = found.message or found.reason or found.phase
+                    raise ItemNotFound(f"Item {item} was never run, and never will be: {why}")
+        return report
+
+    # -- logs ---------------------------------------------------------------------------------------------------
+
+    def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
+        """The log of the build in chunks; with `follow`, as it grows (``b""``: nothing new yet)."""
+        return self.engine.build_log(inspection_id, offset, follow)
+
+    def item_output(
+        self,
+        inspection_id: str,
+        item: int,
+        *,
+        follow: bool = False,
+        stream: Stream | None = None,
+        timestamps: bool = False,
+        offset: int = 0,
+    ) -> Iterator[bytes]:
+        """What the script of an item printed, in chunks: one stream or both as they came, from byte `offset` on."""
+        chunks = self.engine.item_log(inspection_id, item, follow)
+        return _skip(_unframe(chunks, stream, timestamps), offset)
+
+    # -- end ----------------------------------------------------------------------------------------------------
+
+    def cancel(self, inspection_id: str) -> None:
+        """Stop what runs, keep logs and status. Raises `Conflict` if the inspection is over."""
+        observation = self.observe(inspection_id)
+        if observation.finished_at is not None or status.verdict(observation).over:
+            raise Conflict(f"Inspection {inspection_id!r} is over already.")
+        self.engine.cancel(inspection_id)
+        logger.info("inspection cancelled", inspection_id=inspection_id)
+
+    def delete(self, inspection_id: str) -> None:
+        """Stop what runs and forget the inspection."""
+        self.engine.delete(inspection_id)
+        logger.info("inspection deleted", inspection_id=inspection_id)
+
+
+def _fingerprint(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _unframe(chunks: Iterator[bytes], stream: Stream | None, timestamps: bool) -> Iterator[bytes]:
+    """Turn the chunks of a container log into those of what was printed; ``b""`` is passed on."""
+    decoder = framing.CriDecoder()
+    line_open = False
+    for chunk in itertools.chain(chunks, [None]):
+        if chunk == b"":
+            yield b""
+            continue
+        lines = decoder.close() if chunk is None else decoder.feed(chunk)
+        printed = bytearray()
+        for time, line in lines:
+            frame = framing.frame(time, line)
+            if frame is None or frame.stream == "report" or stream not in (None, frame.stream):
+                continue
+            if timestamps and not line_open:
+                printed += frame.time.encode() + b" "
+            printed += frame.data
+            line_open = not frame.data.endswith(b"\n")
+        if printed:
+            yield bytes(printed)
+
+
+def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """Leave out the first `count` bytes."""
+    for chunk in chunks:
+        if chunk and count:
+            chunk, count = chunk[count:], max(0, count - len(chunk))
+            if not chunk:
+                continue
+        yield chunk

@@ -1,0 +1,110 @@
+"""Objects that engines create, rendered from ``templates/``: pure functions of what is asked.
+
+Every value goes through ``tojson`` (JSON is YAML), so nothing that a caller wrote can become structure. The Podman
+engine plays the very pod that the Job of a cluster has as its template.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from .inspection import Inspection
+from .specification import Requests
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+
+RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+MOUNTS = [
+    {"name": "hwinfo", "mountPath": "/home/amun/hwinfo"},
+    {"name": "amun", "mountPath": "/amun", "readOnly": True},
+]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an engine adds to a job: where runner and script come from, the user, limits beyond the specification.
+
+    Attributes:
+        payload: volume source of /amun (``hostPath`` or ``configMap``).
+        user: uid that the run gets; None leaves it to the cluster.
+        grace: seconds between SIGTERM and SIGKILL.
+        output_limit: bytes kept of each stream.
+        deadline: seconds after which the engine ends the pod; None where the engine watches itself.
+        affinity: node affinity, None on one machine.
+        labels: more labels for job and pods.
+    """
+
+    payload: Mapping[str, Any]
+    user: int | None
+    grace: int
+    output_limit: int
+    deadline: int | None = None
+    affinity: Mapping[str, Any] | None = None
+    pull_policy: str = "IfNotPresent"
+    labels: Mapping[str, str] | None = None
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    # It is YAML, not HTML; what every value has to pass is tojson.
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    # Jinja's own tojson escapes for HTML (\u003c), which YAML reads back the same; keep keys in a stable order.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True}
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def resources(requests: Requests) -> dict[str, dict[str, str]]:
+    """Requests that are limits as well: what was asked for is what is got, so that runs compare."""
+    amounts = {"cpu": requests.cpu, "memory": requests.memory}
+    return {"limits": amounts, "requests": amounts}
+
+
+def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[str, Any]:
+    """The Job of an inspection; `image` is a reference by digest."""
+    specification = inspection.specification
+    command = ["/bin/sh", "/amun/runner.sh", "--timeout", str(specification.run.timeout)]
+    command += ["--grace", str(surroundings.grace), "--output-limit", str(surroundings.output_limit), "/amun/script"]
+    text = _ENVIRONMENT.get_template("job.yaml.j2").render(
+        inspection_id=inspection.id,
+        batch_size=specification.batch_size,
+        parallelism=specification.parallelism,
+        allowed_failures=specification.allowed_failures,
+        labels={"app": "amun", "inspection": inspection.id, **(surroundings.labels or {})},
+        image=image,
+        command=command,
+        resources=resources(specification.run.requests),
+        restricted=RESTRICTED,
+        mounts=MOUNTS,
+        user=surroundings.user,
+        grace=surroundings.grace,
+        deadline=surroundings.deadline,
+        affinity=surroundings.affinity,
+        pull_policy=surroundings.pull_policy,
+        payload=surroundings.payload,
+    )
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def pod(job: Mapping[str, Any], name: str, item: int) -> dict[str, Any]:
+    """The pod that a Job's controller would create for one index, as `podman kube play` takes it."""
+    template = copy.deepcopy(job["spec"]["template"])
+    metadata = {**template["metadata"], "name": name, "annotations": {INDEX_ANNOTATION: str(item)}}
+    for container in template["spec"]["containers"]:
+        for variable in container["env"]:
+            if variable.pop("valueFrom", None) is not None:
+                variable["value"] = str(item)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

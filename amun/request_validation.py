@@ -1,0 +1,60 @@
+"""How requests are checked: Connexion's validators, made to name every offending field in one sentence each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from connexion.validators import VALIDATOR_MAP
+from connexion.validators.json import JSONRequestBodyValidator
+from connexion.validators.parameter import ParameterValidator
+
+from .errors import InvalidSpecification, Problem
+from .validation import problems
+
+
+class SpecificationValidator(JSONRequestBodyValidator):  # type: ignore[misc]
+    """Checks the one kind of JSON body there is: a specification; all of what is wrong is named at once."""
+
+    async def _parse(self, stream: Any, scope: Any) -> Any:
+        content = b"".join([message async for message in stream])
+        try:
+            return json.loads(content.decode(self._encoding))
+        except (ValueError, LookupError, RecursionError) as exc:
+            raise InvalidSpecification([Problem("", "The body is not JSON.")]) from exc
+
+    def _validate(self, body: Any) -> None:
+        found = problems(body)
+        if found:
+            refused = InvalidSpecification(found)
+            refused.parameters = body if isinstance(body, dict) and _is_json(body) else {}
+            raise refused
+
+
+def _is_json(document: object) -> bool:
+    """Whether what was sent can be sent back: NaN cannot."""
+    try:
+        json.dumps(document, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+class NamingParameterValidator(ParameterValidator):  # type: ignore[misc]
+    """Says which parameter it is that is wrong, and nothing of the schema."""
+
+    @staticmethod
+    def validate_parameter(
+        parameter_type: str, value: Any, param: dict[str, Any], param_name: str | None = None
+    ) -> str | None:
+        error = ParameterValidator.validate_parameter(parameter_type, value, param, param_name)
+        if error is None:
+            return None
+        return f"The {parameter_type} parameter `{param['name']}` is not valid: {error.splitlines()[0][:200]}."
+
+
+VALIDATORS = {
+    **VALIDATOR_MAP,
+    "body": {**VALIDATOR_MAP["body"], "application/json": SpecificationValidator},
+    "parameter": NamingParameterValidator,
+}

@@ -1,0 +1,109 @@
+"""``amun serve``: API and controller, each a process of its own, watched by this one.
+
+A part that dies is started again; SIGTERM or SIGINT ends both. Should this process itself be killed, the kernel ends
+them (PR_SET_PDEATHSIG), so that they can be started again at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from . import engines, logs
+from .controller import Controller
+from .logs import logger
+from .settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+RESTART_PAUSE = 1.0
+"""Seconds before a part that died is started again."""
+
+
+def commands() -> dict[str, list[str]]:
+    """The parts of the service and how they are started."""
+    gunicorn = ["gunicorn", "--config", "python:amun.gunicorn_conf", "--chdir", str(ROOT), "app:application"]
+    return {"api": [sys.executable, "-m", *gunicorn], "controller": [sys.executable, "-m", "amun", "controller"]}
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What both parts run with: these settings, and one directory for the metrics of all processes."""
+    given = {f"AMUN_{name.upper()}": str(value) for name, value in settings.model_dump(mode="json").items()}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    directory = settings.state_dir / "metrics"
+    return {**os.environ, **given, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
+
+
+def serve(settings: Settings) -> int:
+    """Run both parts until a signal; returns the exit code."""
+    logs.configure(settings.log_level, settings.log_format)
+    metrics = settings.state_dir / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(parents=True)
+    return _Parts(environment(settings)).run()
+
+
+class _Parts:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._ending = False
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        while not self._ending:
+            for name, command in commands().items():
+                process = self._processes.get(name)
+                if process is None or process.poll() is not None:
+                    if process is not None:
+                        logger.error("part died, starting it again", part=name, code=process.returncode)
+                        time.sleep(RESTART_PAUSE)
+                    if not self._ending:
+                        self._processes[name] = self._start(command)
+            time.sleep(0.2)
+        return self._stop()
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._ending = True
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, env=self._environment, preexec_fn=_die_with_parent)
+
+    def _stop(self) -> int:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        return 0
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def control(settings: Settings) -> int:
+    """``amun controller``: run the controller until a signal."""
+    logs.configure(settings.log_level, settings.log_format)
+    directory = settings.state_dir / "metrics"
+    directory.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(directory))
+    controller = Controller(engines.load(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: controller.stop())
+    controller.run()
+    return 0

@@ -1,0 +1,77 @@
+"""The web service: Connexion on Flask, put together from its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import connexion
+import flask
+from connexion.middleware import MiddlewarePosition
+from connexion.options import SwaggerUIOptions
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+
+from . import answers, contract, engines, formats, logs, metrics
+from .engines.base import Engine
+from .gate import Gate
+from .health import Readiness
+from .inspections import Inspections
+from .request_validation import VALIDATORS
+from .settings import Settings
+from .streaming import PlainTextLogs
+
+
+def create_app(settings: Settings, engine: Engine | None = None) -> connexion.FlaskApp:
+    """The ASGI application. Give it an `engine` to use another than the one that the settings name."""
+    logs.configure(settings.log_level, settings.log_format)
+    inspections = Inspections(engine or engines.load(settings), settings)
+    formats.quantity("1")  # imports what would make the first submission slow
+    app = connexion.FlaskApp(
+        "amun",
+        specification_dir=contract.path().parent,
+        swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),
+        validator_map=VALIDATORS,
+        strict_validation=True,
+    )
+    app.add_api(contract.path().name, validate_responses=True)
+    app.app.extensions["amun"] = inspections
+    answers.register(app)
+    _add_pages(app.app, inspections.engine)
+    app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_SWAGGER, request_limit=settings.request_limit)
+    app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, inspections=inspections)
+    return app
+
+
+def _add_pages(app: flask.Flask, engine: Engine) -> None:
+    """What is there beside the API: probes, metrics, ways in."""
+    requests = _request_metrics(app)
+    readiness = Readiness(engine)
+
+    @app.get("/")
+    def root() -> Any:
+        return flask.redirect("/api/v1/ui/")
+
+    @app.get("/api/v1", strict_slashes=False)
+    def paths() -> Any:
+        described = contract.document()
+        return {"paths": [described["servers"][0]["url"] + path for path in described["paths"]]}
+
+    @app.get("/liveness")
+    def liveness() -> Any:
+        return {"status": "ok"}
+
+    @app.get("/readiness")
+    def ready() -> Any:
+        obstacle = readiness.obstacle()
+        return ({"status": "ok"}, 200) if obstacle is None else (answers.body(obstacle), 503)
+
+    @app.get("/metrics")
+    def exposed() -> Any:
+        return flask.Response(metrics.expose(engine, requests), content_type=CONTENT_TYPE_LATEST)
+
+
+def _request_metrics(app: flask.Flask) -> CollectorRegistry:
+    """Measure the requests that reach Flask; returns where, if this is the only process."""
+    registry = CollectorRegistry()
+    PrometheusMetrics(app, path=None, group_by="url_rule", registry=registry)
+    return registry

@@ -1,0 +1,75 @@
+"""Settings: every ``AMUN_…`` environment variable, read once and in one place.
+
+The table of settings in README.rst is held against this class by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .specification import Defaults
+
+
+class Settings(BaseSettings):
+    """All settings; each is the environment variable ``AMUN_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="AMUN_", env_file=None, frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port the API listens on.")
+    workers: int = Field(2, ge=1, description="API worker processes.")
+    state_dir: Path = Field(
+        Path("~/.local/share/amun"), description="Where the embedded engine keeps everything.", validate_default=True
+    )
+    engine: str = Field("auto", description="`podman`, or `auto` to choose.")
+    log_format: str = Field("auto", description="`json`, `console`, or `auto` (console on a terminal).")
+    log_level: str = Field("INFO", description="Least severity that is logged.")
+
+    default_cpu: str = Field("500m", description="CPU of a build or run that asks for none.")
+    default_memory: str = Field("256Mi", description="Memory of a build or run that asks for none.")
+    build_timeout: int = Field(3600, ge=1, description="Deadline of a build that sets none, in seconds.")
+    run_timeout: int = Field(3600, ge=1, description="Deadline of an item that sets none, in seconds.")
+    grace: int = Field(5, ge=0, description="Seconds between the polite and the final signal to what is stopped.")
+    max_builds: int = Field(1, ge=1, description="Builds at a time on the embedded engine.")
+    max_runs: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Items at a time on the embedded engine."
+    )
+    attempts: int = Field(
+        2, ge=1, description="How often a build or item is started when the platform, not the script, fails it."
+    )
+    output_limit: int = Field(10 * 1024**2, ge=1024, description="Bytes kept of each stream an item prints.")
+    storage_limit: int = Field(
+        4 * 1024**3, ge=1024**2, description="Bytes an item may write to disk before it is evicted."
+    )
+    pids_limit: int = Field(512, ge=16, description="Processes and threads an item may have.")
+    run_uid: int = Field(10001, ge=1, description="User id that scripts run as on the embedded engine.")
+    run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
+    build_network: str = Field("host", description="Network of builds on the embedded engine.")
+    request_limit: int = Field(4 * 1024**2, ge=1024, description="Bytes a submission may have.")
+    retention_days: int = Field(30, ge=0, description="Days a finished inspection is kept; 0 keeps it for ever.")
+    environment_days: int = Field(30, ge=0, description="Days an environment nobody used is kept; 0 keeps it for ever.")
+
+    script_private_hosts: bool = Field(
+        False, description="Fetch scripts from private, loopback and link-local addresses too."
+    )
+    script_limit: int = Field(1024**2, ge=1, description="Bytes a script fetched from a URL may have.")
+    script_timeout: float = Field(10.0, gt=0, description="Seconds within which a script must have been fetched.")
+
+    @field_validator("state_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def defaults(self) -> Defaults:
+        """What a specification gets for the fields it leaves out."""
+        return Defaults(
+            cpu=self.default_cpu,
+            memory=self.default_memory,
+            build_timeout=self.build_timeout,
+            run_timeout=self.run_timeout,
+        )
