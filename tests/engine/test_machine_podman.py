@@ -1,0 +1,101 @@
+"""What `probe` finds on the machine that runs the tests, held against real containers."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from pathlib import Path
+
+import pytest
+
+from amun import doctor
+from amun.engines.podman import cgroups, trials
+from amun.engines.podman.command import Podman
+from amun.engines.podman.machine import Machine, probe
+
+pytestmark = pytest.mark.podman
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def machine(state: Path) -> Machine:
+    found = probe(state, pids_limit=123)
+    assert found.usable, found.problem
+    return found
+
+
+@pytest.fixture
+def podman(machine: Machine) -> Podman:
+    return Podman(machine.podman, machine.environment)
+
+
+def test_a_pod_has_the_limits_that_the_machine_promises(machine: Machine, podman: Podman) -> None:
+    version = "v2" if (cgroups.ROOT / "cgroup.controllers").exists() else "v1"
+    asked = [limit for limit in machine.limits if limit != "pids"]
+    pod = trials.start_pod(podman, machine.run_network, version, asked)
+    assert set(pod.limits) == set(machine.limits)
+    assert bool(pod.interfaces) == (machine.run_network != "none")
+
+
+def test_the_processes_of_a_pod_are_bounded_by_the_setting(machine: Machine, podman: Podman) -> None:
+    if "pids" not in machine.limits:
+        pytest.skip("this machine cannot limit processes")
+    name = f"amun-test-{secrets.token_hex(4)}"
+    manifest = json.dumps(trials._pod(name, ())).encode()
+    try:
+        podman.call("kube", "play", "--quiet", "--network", "none", "-", stdin=manifest)
+        pid = podman.call("container", "inspect", "--format", "{{.State.Pid}}", f"{name}-probe").strip()
+        groups = dict(cgroups._groups(Path(f"/proc/{pid}/cgroup").read_text()))
+        place = cgroups.ROOT / "pids" / groups["pids"][1:] if "pids" in groups else cgroups.ROOT / groups[""][1:]
+        assert (place / "pids.max").read_text().strip() == "123"
+    finally:
+        podman.remove_pods([name])
+
+
+def test_nothing_of_the_trials_is_left(machine: Machine, podman: Podman) -> None:
+    assert "amun-probe-" not in podman.call("pod", "ps", "--format", "{{.Name}}")
+
+
+def test_the_second_look_costs_no_time(machine: Machine, state: Path) -> None:
+    begun = time.perf_counter()
+    assert probe(state, pids_limit=123) == machine
+    assert time.perf_counter() - begun < 0.1
+
+
+def test_every_check_says_what_was_chosen_and_why(machine: Machine) -> None:
+    names = [check.name for check in machine.checks]
+    assert {"podman", "pods", "user namespaces", "runtime", "ulimits", "builds", "network of runs"} <= set(names)
+    assert all(check.chosen and check.why for check in machine.checks)
+    assert all(check.ok or check.remedy for check in machine.checks if check.needed)
+
+
+def test_a_network_that_does_not_work_is_reported_and_not_raised(tmp_path: Path) -> None:
+    found = probe(tmp_path, run_network="no-such-network")
+    assert not found.usable
+    assert "no-such-network" in str(found.problem)
+
+
+def test_the_doctor_says_that_this_machine_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AMUN_STATE_DIR", str(tmp_path))
+    assert doctor.main(as_json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["usable"] is True
+    assert {check["name"] for check in document["checks"]} >= {"podman", "registry", "base image"}
+
+
+def test_the_doctor_fails_where_there_is_no_podman(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AMUN_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor.main() == 1
+    printed = capsys.readouterr().out
+    assert "Podman is not installed." in printed
+    assert "cannot be used" in printed
