@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from amun import doctor
-from amun.engines.podman import cgroups, trials
+from amun.engines.podman import baseimage, cgroups, trials
 from amun.engines.podman.command import Podman
 from amun.engines.podman.machine import Machine, probe
+
+# Tries everything that might lead to the host: slirp4netns's and pasta's names for it, and the gateway.
+REACH = """
+import socket, sys
+routes = [line.split() for line in open("/proc/net/route")][1:]
+gateways = [socket.inet_ntoa(bytes.fromhex(route[2])[::-1]) for route in routes if route[2] != "00000000"]
+reached = []
+for host in ["127.0.0.1", "10.0.2.2", "169.254.1.2", "host.containers.internal", *gateways]:
+    try:
+        socket.create_connection((host, int(sys.argv[1])), timeout=2)
+        reached.append(host)
+    except OSError:
+        pass
+print(reached or "nothing")
+"""
 
 pytestmark = pytest.mark.podman
 
@@ -55,6 +71,26 @@ def test_the_processes_of_a_pod_are_bounded_by_the_setting(machine: Machine, pod
         assert (place / "pids.max").read_text().strip() == "123"
     finally:
         podman.remove_pods([name])
+
+
+def test_a_run_does_not_reach_what_listens_on_this_machine_s_loopback(machine: Machine, podman: Podman) -> None:
+    if not baseimage.present(podman):
+        pytest.skip("there is no base image yet")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()  # it listens
+        command = [
+            "run",
+            "--rm",
+            "--network",
+            machine.run_network,
+            baseimage.BASE.name,
+            "python3",
+            "-c",
+            REACH,
+            str(port),
+        ]
+        assert podman.call(*command).strip() == "nothing"
 
 
 def test_nothing_of_the_trials_is_left(machine: Machine, podman: Podman) -> None:

@@ -38,6 +38,14 @@ PACKAGES = {
 }
 
 
+_OVERRIDES = "/etc/systemd/system/user@.service.d"
+DELEGATE = (
+    f"sudo mkdir -p {_OVERRIDES}"
+    f" && printf '[Service]\\nDelegate=cpu memory pids\\n' | sudo tee {_OVERRIDES}/delegate.conf"
+    " && sudo systemctl daemon-reload && loginctl terminate-user $USER"
+)
+
+
 def install(facts: Facts, *programs: str) -> str:
     """The command that installs programs on this distribution."""
     packages = " ".join(PACKAGES.get((program, facts.distribution), program) for program in programs)
@@ -81,7 +89,9 @@ def storage(facts: Facts) -> Iterator[Check]:
     """The storage driver, and the disk under it."""
     driver, slow = facts.storage_driver, facts.storage_driver == "vfs"
     why = "vfs copies whole images for every container." if slow else f"Images lie in {facts.storage_root}."
-    remedy = install(facts, "fuse-overlayfs") + " && podman system reset" if slow else None
+    installed = "fuse-overlayfs" in facts.programs
+    mend = "sudo chmod a+rw /dev/fuse" if installed else install(facts, "fuse-overlayfs")
+    remedy = f"{mend} && podman system reset" if slow else None
     yield Check("storage", not slow, driver or "unknown", why, remedy, needed=False)
     free = facts.storage_free / GIBIBYTE
     enough = free >= 2
@@ -129,3 +139,18 @@ def base_image(facts: Facts, present: bool, registry: bool) -> Check:
         return Check(name, True, "mmdebstrap", "It is made of Debian's packages when it is needed.", needed=False)
     why = "It is not there, and neither a registry nor mmdebstrap is."
     return Check(name, False, "none", why, install(facts, "mmdebstrap"), needed=False)
+
+
+def network_remedy(facts: Facts) -> str:
+    """What gives runs a network of their own: the program, or the device that it needs."""
+    if "slirp4netns" not in facts.programs:
+        return install(facts, "slirp4netns")
+    return "sudo modprobe tun && sudo chmod a+rw /dev/net/tun"
+
+
+def unified_groups(facts: Facts) -> str:
+    """How to start this machine with control groups version 2."""
+    option = "systemd.unified_cgroup_hierarchy=1"
+    if facts.distribution == "fedora":
+        return f"sudo grubby --update-kernel=ALL --args={option} && sudo reboot"
+    return f"add {option} to GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && sudo reboot"

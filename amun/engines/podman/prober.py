@@ -87,9 +87,9 @@ class Prober:
         """The first runtime that starts a container; each is tried with the configuration it would be used with."""
         refusals: list[tuple[str, str]] = []
         for runtime in self._runtimes():
-            self._configure(runtime)
-            refusal = self._refusal(Podman(machine.podman, self.environment))
-            if refusal is None:
+            refusal = self._refusal(machine, runtime, self.wishes.pids_limit)
+            # Without any control group to put it in, a container with a limit on processes does not start.
+            if refusal is None or self._refusal(machine, runtime, pids_limit=0) is None:
                 why = "It starts containers with the configuration of Amun's own."
                 why += "".join(f" {name} does not: {said}" for name, said in refusals)
                 self.checks += [Check("runtime", True, runtime, why), self._ulimits()]
@@ -106,7 +106,10 @@ class Prober:
         installed = [name for name in ("crun", "runc") if name in self.facts.programs]
         return list(dict.fromkeys([configured, *installed] if configured else installed))
 
-    def _refusal(self, podman: Podman) -> str | None:
+    def _refusal(self, machine: Machine, runtime: str, pids_limit: int) -> str | None:
+        """Why no container starts with this runtime, None if one does; the configuration stays as it was tried."""
+        self._configure(runtime, pids_limit)
+        podman = Podman(machine.podman, self.environment)
         try:
             trials.make_image(podman, Path(self.facts.programs["catatonit"]))
         except EngineUnavailable as exc:
@@ -131,7 +134,7 @@ class Prober:
                 return network, pod
             refusals.append(f"{network}: {refusal or 'the pod has no interface.'}")
         why = f"No pod starts. {' '.join(refusals)}"
-        self.checks.append(Check("network of runs", False, "none", why, checks.install(self.facts, "slirp4netns")))
+        self.checks.append(Check("network of runs", False, "none", why, checks.network_remedy(self.facts)))
         return "none", None
 
     def _pod(self, podman: Podman, network: str) -> tuple[trials.Pod | None, str | None]:
@@ -142,8 +145,6 @@ class Prober:
                 return trials.start_pod(podman, network, self.facts.cgroups, asked), None
             except EngineUnavailable as exc:
                 refusal = refusal or str(exc)
-                if "cgroup" not in str(exc):
-                    break
         return None, refusal
 
     def _network_check(self, network: str, refusals: Sequence[str]) -> Check:
@@ -153,7 +154,7 @@ class Prober:
             return Check(name, True, network, "The settings say so, and a pod starts with it.", needed=False)
         if network == "none":
             why = f"Scripts have no network: nothing that keeps them from this machine's own services works.{tried}"
-            return Check(name, False, network, why, checks.install(self.facts, "slirp4netns"), needed=False)
+            return Check(name, False, network, why, checks.network_remedy(self.facts), needed=False)
         why = f"A pod starts with it, and it does not reach this machine's loopback.{tried}"
         return Check(name, True, network, why)
 
@@ -189,22 +190,23 @@ class Prober:
             why, remedy = f"{absent}: this machine's {groups} lack the controllers.", None
         elif self.facts.cgroups == "v1":
             why = f"{absent}: a rootless Podman cannot with control groups v1. Run Amun as root,"
-            why, remedy = f"{why} or start this machine with version 2.", _grub()
+            why, remedy = f"{why} or start this machine with version 2.", checks.unified_groups(self.facts)
         else:
-            why, remedy = f"{absent}: this user was not given the controllers.", _delegate()
+            why, remedy = f"{absent}: this user was not given the controllers.", checks.DELEGATE
         self.checks.append(Check("limits", False, chosen, why, remedy, needed=False))
 
     # -- files --------------------------------------------------------------------------------------------------
 
-    def _configure(self, runtime: str) -> None:
+    def _configure(self, runtime: str, pids_limit: int) -> None:
         """Write containers.conf and the hook it names."""
-        hooks, limit = self.place / "hooks", self.wishes.pids_limit
+        hooks, program = self.place / "hooks", Path(precreate.__file__).resolve()
         text = configuration.containers_conf(
-            self.facts, runtime, hooks=hooks, inherited=self.inherited, pids_limit=limit
+            self.facts, runtime, hooks=hooks, inherited=self.inherited, pids_limit=pids_limit
         )
-        files.write(
-            hooks / "pids.json", configuration.pids_hook(sys.executable, Path(precreate.__file__).resolve(), limit)
-        )
+        if pids_limit:
+            files.write(hooks / "pids.json", configuration.pids_hook(sys.executable, program, pids_limit))
+        else:
+            (hooks / "pids.json").unlink(missing_ok=True)
         files.write(self.place / "containers.conf", text)
         self.environment["CONTAINERS_CONF"] = str(self.place / "containers.conf")
 
@@ -243,15 +245,3 @@ def network_candidates(found: Facts) -> list[str]:
     if found.root:
         candidates.append("bridge")
     return [*candidates, "none"]
-
-
-def _grub() -> str:
-    return "sudo grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 && sudo reboot"
-
-
-def _delegate() -> str:
-    directory = "/etc/systemd/system/user@.service.d"
-    return (
-        f"sudo mkdir -p {directory} && printf '[Service]\\nDelegate=cpu memory pids\\n'"
-        f" | sudo tee {directory}/delegate.conf && sudo systemctl daemon-reload && loginctl terminate-user $USER"
-    )
