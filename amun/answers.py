@@ -61,7 +61,7 @@ def _from_connexion(request: ConnexionRequest, exc: Exception) -> ConnexionRespo
             return _response(exc.status, body(str(exc), exc.parameters or sent, exc.details))
         case ProblemException(status=int() as status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
-        case StarletteHTTPException(status_code=status):
+        case StarletteHTTPException(status_code=status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
     _log(exc)
     return _response(500, body(INTERNAL, sent))

@@ -31,6 +31,18 @@ def document() -> dict[str, Any]:
     return content
 
 
+@lru_cache(maxsize=1)
+def paths() -> dict[str, str]:
+    """The path of each operation, by operationId, as it is written there, with the server's prefix."""
+    prefix = document()["servers"][0]["url"]
+    return {
+        operation["operationId"]: prefix + path
+        for path, operations in document()["paths"].items()
+        for operation in operations.values()
+        if isinstance(operation, dict)
+    }
+
+
 @lru_cache
 def schema(name: str) -> dict[str, Any]:
     """Return one of `components.schemas` as JSON Schema draft 4, its references resolved. Raises KeyError."""

@@ -7,6 +7,7 @@
      ├── InspectionNotFound      404
      ├── ItemNotFound            404
      ├── Conflict                409
+     ├── RequestTooLarge         413
      ├── Infeasible              422   no hardware here can ever serve it
      └── EngineUnavailable       503
 
@@ -76,6 +77,12 @@ class Conflict(AmunError):
     """The request contradicts what already is: already over, or an Idempotency-Key used for another body."""
 
     status = 409
+
+
+class RequestTooLarge(AmunError):
+    """The body has more bytes than a submission may have."""
+
+    status = 413
 
 
 class Infeasible(AmunError):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import __version__, answers, metrics
+from . import __version__, contract, metrics
+from .errors import RequestTooLarge
 
 OTHER = "(other)"
 """Route of all paths that lead nowhere: a metric must not have a label for each."""
 
-
-class _TooLarge(Exception):
-    pass
+FIXED = frozenset({"/", "/api/v1", "/readiness", "/liveness", "/metrics", "/api/v1/openapi.json", "/api/v1/ui/"})
+"""Paths beside the API's own that are counted by name."""
 
 
 class Gate:
-    """ASGI middleware around everything else."""
+    """ASGI middleware around everything that answers, errors included."""
 
     def __init__(self, app: ASGIApp, request_limit: int) -> None:
         self._app = app
@@ -29,55 +29,66 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        started = False
+        scope.setdefault("extensions", {})  # Connexion routes on a copy of the scope, which shares this
 
         async def counted(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 MutableHeaders(scope=message)["X-Amun-Version"] = __version__
                 metrics.RESPONSES.labels(scope["method"], _route(scope), message["status"]).inc()
             await send(message)
 
-        try:
-            if int(Headers(scope=scope).get("content-length") or 0) > self._limit:
-                raise _TooLarge
-            await self._app(scope, self._limited(receive), counted)
-        except (_TooLarge, ValueError):
-            if started:
-                raise
-            await self._refuse(counted)
+        await self._app(scope, self._limited(scope, receive), counted)
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Receive no more than the limit, whatever Content-Length said."""
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        """Receive no more than the limit; a body that admits to be larger is not read at all."""
+        declared = Headers(scope=scope).get("content-length", "")
+        admitted = int(declared) if declared.isdecimal() else 0
         received = 0
 
         async def limited() -> Message:
             nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise _TooLarge
-            return message
+            if admitted <= self._limit:
+                message = await receive()
+                received += len(message.get("body", b""))
+                if received <= self._limit:
+                    return message
+            raise RequestTooLarge(f"The request is too large: a specification may have {self._limit} bytes.")
 
         return limited
 
-    async def _refuse(self, send: Send) -> None:
-        error = f"The request is too large: a specification may have {self._limit} bytes."
-        content = json.dumps(answers.body(error)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-
 
 def _route(scope: MutableMapping[str, Any]) -> str:
-    """The path as the API's description writes it, with its parameters' names in place of values."""
-    parameters = scope.get("path_params") or {}
-    operation = scope.get("extensions", {}).get("connexion_routing", {}).get("operation_id")
+    """The path as the API's description writes it, with its parameters' names in place of their values."""
+    operation = scope["extensions"].get("connexion_routing", {}).get("operation_id")
     if operation is None:
         return scope["path"] if scope["path"] in FIXED else OTHER
-    names = {str(value): f"{{{name}}}" for name, value in parameters.items()}
-    return "/".join(names.get(part, part) for part in scope["path"].split("/"))
+    return contract.paths()[operation]
 
 
-FIXED = frozenset({"/", "/api/v1", "/readiness", "/liveness", "/metrics", "/api/v1/openapi.json", "/api/v1/ui/"})
+class WholeBody:
+    """ASGI middleware: a body that comes in chunks, its length unknown, is passed on as one of known length.
+
+    Neither Connexion nor WSGI knows of the other kind. Sits inside `Gate`, which limits what there is to keep.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "transfer-encoding" in Headers(scope=scope):
+            body = await Request(scope, receive).body()
+            headers = [
+                header for header in scope["headers"] if header[0] not in (b"transfer-encoding", b"content-length")
+            ]
+            scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+            receive = _replay(body, receive)
+        await self._app(scope, receive, send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replayed() -> Message:
+        return next(messages, None) or await receive()
+
+    return replayed

@@ -57,4 +57,6 @@ VALIDATORS = {
     **VALIDATOR_MAP,
     "body": {**VALIDATOR_MAP["body"], "application/json": SpecificationValidator},
     "parameter": NamingParameterValidator,
+    # Text is streamed: what would check it would first collect it.
+    "response": {"application/json": VALIDATOR_MAP["response"]["application/json"]},
 }

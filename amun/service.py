@@ -13,7 +13,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from . import answers, contract, engines, formats, logs, metrics
 from .engines.base import Engine
-from .gate import Gate
+from .gate import Gate, WholeBody
 from .health import Readiness
 from .inspections import Inspections
 from .request_validation import VALIDATORS
@@ -37,7 +37,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> connexion.Fl
     app.app.extensions["amun"] = inspections
     answers.register(app)
     _add_pages(app.app, inspections.engine)
-    app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_SWAGGER, request_limit=settings.request_limit)
+    app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
+    app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, inspections=inspections)
     return app
 

@@ -26,9 +26,9 @@ def serve(
 def controller() -> None:
     """Run the controller alone, in the foreground."""
     settings = _settings()
-    from ..controller import main
+    from ..server import control
 
-    main(settings)
+    control(settings)
 
 
 def doctor(as_json: Json = False) -> None:

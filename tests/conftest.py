@@ -1,0 +1,171 @@
+"""What tests share: a machine's Podman, a base image on it, and a real service with a state directory of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amun.client import Client
+from amun.settings import Settings
+from amun.specification import Specification
+
+BASE = "localhost/amun/base:bookworm"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """A Debian image with Python, made by `make test` before the tests start."""
+    from amun.engines.podman import machine
+
+    if shutil.which("podman") is None:
+        pytest.skip("there is no Podman on this machine")
+    found = machine.for_settings(Settings())
+    present = subprocess.run([found.podman, "image", "exists", BASE], env=found.environment, check=False)
+    if present.returncode != 0:
+        pytest.skip(f"there is no image {BASE}: `make test` makes it")
+    return BASE
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 60, pause: float = 0.05) -> Any:
+    """Wait until `condition` gives something true, and return that; fails after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(pause)
+    raise AssertionError(f"{condition} did not come true within {timeout} s")
+
+
+def specification(base: str, script: str | None = "true", **more: Any) -> dict[str, Any]:
+    """A posted document: a small script on `base`."""
+    document = {"base": base, "script": script, **more}
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def environment_of(base: str, text: str) -> dict[str, Any]:
+    """Fields that make the environment differ from all others, by a variable: a build of its own, and a quick one."""
+    return {"base": base, "environment": [{"name": "TEST_ENVIRONMENT", "value": text}]}
+
+
+class Service:
+    """`amun serve` as a user starts it: its own processes, port and state directory."""
+
+    def __init__(self, state_dir: Path, **settings: Any) -> None:
+        self.state_dir = state_dir
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        given = {"state_dir": state_dir, "port": self.port, "log_format": "json", **settings}
+        self.environment = {**os.environ, **{f"AMUN_{name.upper()}": str(value) for name, value in given.items()}}
+        self.log = state_dir.parent / f"{state_dir.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> Client:
+        return Client(self.url)
+
+    @property
+    def settings(self) -> Settings:
+        names = ("state_dir", "port", "max_runs", "max_builds", "attempts", "output_limit")
+        return Settings(**{n: v for n in names if (v := self.environment.get(f"AMUN_{n.upper()}")) is not None})
+
+    def start(self) -> Service:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "amun", "serve"]
+            self.process = subprocess.Popen(
+                command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_until(self._ready, timeout=60)
+        return self
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def parts(self, name: str) -> list[int]:
+        """Process ids of the service's processes whose command line has `name` in it (gunicorn, controller)."""
+        assert self.process is not None
+        listed = subprocess.run(["ps", "-e", "-o", "pid=,sid=,args="], capture_output=True, text=True, check=True)
+        rows = (row.split(None, 2) for row in listed.stdout.splitlines())
+        return [int(pid) for pid, session, command in rows if int(session) == self.process.pid and name in command]
+
+    def kill(self, *names: str) -> None:
+        """kill -9 the named parts; without a name, all of the service at once."""
+        for name in names or ("amun", "gunicorn"):
+            for pid in self.parts(name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if not names and self.process is not None:
+            self.process.wait(10)
+
+    def stop(self) -> None:
+        """SIGTERM, as a person or an init system would."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(40)
+
+    def finish(self) -> None:
+        """Stop, and leave nothing behind on the machine."""
+        self.stop()
+        command = [sys.executable, "-m", "amun.engines.podman.leftovers"]
+        subprocess.run(command, env=self.environment, cwd=ROOT, check=True, timeout=120)
+
+    def submit(self, document: dict[str, Any], **options: Any) -> str:
+        accepted: str = self.client.submit(document, **options)["inspection_id"]
+        return accepted
+
+    def wait(self, inspection_id: str, *phases: str, timeout: float = 90) -> dict[str, Any]:
+        """Wait until the inspection is in one of `phases` (without any: is over); returns its status."""
+        over = phases or ("succeeded", "failed", "build_failed", "cancelled", "error")
+
+        def reached() -> dict[str, Any] | None:
+            status: dict[str, Any] = self.client.status(inspection_id)
+            return status if status["phase"] in over else None
+
+        found: dict[str, Any] = wait_until(reached, timeout)
+        return found
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Service]:
+    """One service for all tests that do it no harm."""
+    running = Service(tmp_path_factory.mktemp("service") / "state", workers=2, max_runs=2, max_builds=2, grace=1)
+    try:
+        yield running.start()
+    finally:
+        running.finish()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path, base: str) -> Iterator[Callable[..., Service]]:
+    """Makes services that a test may kill; called with settings. All are stopped in the end."""
+    made: list[Service] = []
+
+    def make(**settings: Any) -> Service:
+        made.append(Service(tmp_path / f"state{len(made)}", **{"workers": 1, "grace": 1, **settings}))
+        return made[-1]
+
+    yield make
+    for running in made:
+        running.finish()
+
+
+@pytest.fixture
+def minimal() -> Specification:
+    return Specification.from_document({"base": "debian:12", "script": "true"})
