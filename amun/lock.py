@@ -16,13 +16,14 @@ Lock = Mapping[str, Any]
 
 
 def normalized(lock: Lock) -> dict[str, Any]:
-    """Return the lock with all its parts: nothing is null, indexes have a name and say whether they are verified."""
-    given: dict[str, Any] = {"_meta": {}, "default": {}, "develop": {}} | _without_nulls(lock)
-    sources = [
-        {"name": f"index-{number}", "verify_ssl": True} | source
-        for number, source in enumerate(given["_meta"].get("sources", ()))
+    """Return the lock with all its parts, none of them null. pipenv and micropipenv stumble where one is absent."""
+    given: dict[str, Any] = _without_nulls(lock)
+    meta: dict[str, Any] = {"hash": {"sha256": ""}, "pipfile-spec": 6, "requires": {}, "sources": []}
+    meta |= given.get("_meta", {})
+    meta["sources"] = [
+        {"name": f"index-{number}", "verify_ssl": True} | source for number, source in enumerate(meta["sources"])
     ]
-    return given | {"_meta": given["_meta"] | {"sources": sources}}
+    return {"default": {}, "develop": {}, **given, "_meta": meta}
 
 
 def pipfile_lock(lock: Lock) -> bytes:
@@ -32,7 +33,7 @@ def pipfile_lock(lock: Lock) -> bytes:
 
 def python_version(lock: Lock) -> str | None:
     """Return the Python that the lock was made for, as precisely as it says: "3.11" or "3.11.4"."""
-    requires = normalized(lock)["_meta"].get("requires", {})
+    requires = normalized(lock)["_meta"]["requires"]
     version: str | None = requires.get("python_full_version") or requires.get("python_version")
     return version
 

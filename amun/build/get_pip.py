@@ -1,7 +1,7 @@
 """Installs pip into the Python that runs this, from the package index: for images whose Python has no ensurepip.
 
-Standard library only. As pip does, it takes the index from PIP_INDEX_URL (one that asks for no password) and certificates
-from PIP_CERT.
+Standard library only. As pip does, it takes the index from PIP_INDEX_URL (one that asks for no password) and the
+certificates from PIP_CERT.
 """
 # Runs on the Python of the base image, from 3.6 on.
 # ruff: noqa: UP006, UP035, UP045
