@@ -117,6 +117,25 @@ class Items:
     # -- one item, in its own thread ----------------------------------------------------------------------------
 
     def _supervise(self, run: Run) -> None:
+        if self._interrupted(run):
+            time.sleep(RETRY_AFTER)  # then the next step takes it up again
+            self._give_up_place(run)
+        else:
+            self._give_up_place(run)  # before the pod is removed, which takes time: the next item need not wait
+            self._remove_pod(run)
+
+    def _give_up_place(self, run: Run) -> None:
+        del self._runs[run.inspection.id, run.item]
+        self._changed()
+
+    def _remove_pod(self, run: Run) -> None:
+        try:
+            self._podman.remove_pods([run.pod])
+        except EngineUnavailable as exc:
+            logger.warning("pod left behind", pod=run.pod, error=str(exc))
+
+    def _interrupted(self, run: Run) -> bool:
+        """Work on an item until it is over; True if something else than its end came first."""
         log = logger.bind(inspection_id=run.inspection.id, item=run.item)
         try:
             self._play_to_the_end(run)
@@ -125,21 +144,18 @@ class Items:
         except ImageGone:
             log.warning("image is gone, building it again", image=run.image)
             self._image_gone(run.inspection.id)
-        except EngineUnavailable as exc:  # the next step takes it up again
+        except EngineUnavailable as exc:
             log.warning("item interrupted", error=str(exc))
-            time.sleep(RETRY_AFTER)
+            return True
         except Exception:
             log.exception("item interrupted")
-            time.sleep(RETRY_AFTER)
-        finally:
-            del self._runs[run.inspection.id, run.item]
-            self._changed()
+            return True
+        return False
 
     def _play_to_the_end(self, run: Run) -> None:
         state = self._state(run)
         while state.outcome is None:
             state = self._attempt(run, state)
-        self._podman.remove_pods([run.pod])
 
     def _state(self, run: Run) -> ItemState:
         try:
@@ -157,10 +173,13 @@ class Items:
             refusal = self._play(run)
             container = self._container(run)
         if container is not None:
+            # One that has ended already needs no watching, and no second look.
             state = replace(state, started_at=container.started_at or state.started_at)
             self._store.keep_item(run.inspection.id, state)
             self._watch(run, container)
-        ended, document = self._collect(run, state, refusal)
+        if container is None or container.running:
+            container = self._container(run)
+        ended, document = self._collect(run, state, container, refusal)
         if self._may_start_again(run, ended):
             return self._again(run, ended)
         self._store.keep_item(run.inspection.id, ended, document)
@@ -178,6 +197,7 @@ class Items:
     def _again(self, run: Run, ended: ItemState) -> ItemState:
         """The platform failed this attempt: its log is put by, and the next one may begin."""
         logger.warning("item starts again", inspection_id=run.inspection.id, item=run.item, reason=ended.reason)
+        self._podman.remove_pods([run.pod])
         log = self._log(run)
         if log.exists():
             log.replace(log.with_name(f"log.{ended.attempt}"))
@@ -267,10 +287,12 @@ class Items:
 
     # -- collect ------------------------------------------------------------------------------------------------
 
-    def _collect(self, run: Run, state: ItemState, refusal: str | None) -> tuple[ItemState, dict[str, Any]]:
+    def _collect(
+        self, run: Run, state: ItemState, container: Container | None, refusal: str | None
+    ) -> tuple[ItemState, dict[str, Any]]:
         """Make the report of what the script left in the log and of what podman knows of the container."""
         hardware = run.inspection.specification.run.requests.hardware
-        outcome = self._outcome(run, state, refusal)
+        outcome = self._outcome(run, state, container, refusal)
         frames = framing.frames(tail.read(self._log(run)))
         document = report.assemble(frames, outcome, run.inspection.script_sha256 or "", hardware)
         found = report.verdict(document, outcome, hardware)
@@ -287,10 +309,9 @@ class Items:
         )
         return ended, document
 
-    def _outcome(self, run: Run, state: ItemState, refusal: str | None) -> report.Outcome:
+    def _outcome(self, run: Run, state: ItemState, container: Container | None, refusal: str | None) -> report.Outcome:
         if refusal is not None:
             return report.Outcome(reason="StartError" if NO_SHELL in refusal else "PodStartFailed")
-        container = self._container(run)
         if container is None or container.running:  # removed, or its monitor was killed
             return report.Outcome(reason=run.stop_reason or "NodeLost", started_at=state.started_at)
         return report.Outcome(
