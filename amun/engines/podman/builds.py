@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ... import clock, formats, metrics
+from ... import clock, dockerfile, formats, metrics
 from ...buildlog import failed_step
 from ...errors import EngineUnavailable
 from ...inspection import BuildState
@@ -134,6 +134,9 @@ class Builds:
         arguments += ["--label", f"amun.environment={record.environment}"]
         for volume in (*self._machine.build_volumes, f"{path / processes.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
+        context = {"Dockerfile": (path / "context" / "Dockerfile").read_bytes()}
+        for name, value in dockerfile.build_arguments(context).items():
+            arguments += ["--build-arg", f"{name}={value}"]
         if not record.cache:
             arguments.append("--no-cache")
         return [*arguments, str(path / "context")]

@@ -1,0 +1,38 @@
+"""What README.rst says of settings and examples is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from amun.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.rst").read_text()
+
+
+def test_every_setting_is_in_the_readme_with_its_meaning() -> None:
+    table = README.partition(".. settings")[2].partition("Deploying")[0]
+    text = re.sub(r"\s+", " ", table).replace("``", "`")
+    for name, field in Settings.model_fields.items():
+        assert f"AMUN_{name.upper()} " in text
+        assert field.description is not None
+        assert re.sub(r"\s+", " ", field.description) in text
+
+
+def test_the_readme_names_no_setting_that_is_not_there() -> None:
+    known = {f"AMUN_{name.upper()}" for name in Settings.model_fields}
+    told_to_scripts = {"AMUN_INSPECTION_ID", "AMUN_ITEM", "AMUN_BATCH_SIZE"}
+    assert set(re.findall(r"AMUN_[A-Z_]+[A-Z]", README)) <= known | told_to_scripts
+
+
+def test_every_example_is_in_the_readme() -> None:
+    for example in (ROOT / "examples").glob("*.json"):
+        assert f"examples/{example.name}" in README
+
+
+def test_every_module_is_on_the_map() -> None:
+    architecture = (ROOT / "ARCHITECTURE.rst").read_text()
+    for module in (ROOT / "amun").glob("*.py"):
+        if not module.name.startswith("__"):
+            assert module.name in architecture
