@@ -6,6 +6,7 @@ draft 4, so that jsonschema checks by them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +42,18 @@ def paths() -> dict[str, str]:
         for operation in operations.values()
         if isinstance(operation, dict)
     }
+
+
+def methods(path: str) -> list[str]:
+    """The methods that a path takes, in capitals; none if it is no path of the API."""
+    prefix = document()["servers"][0]["url"]
+    return sorted(
+        method.upper()
+        for template, operations in document()["paths"].items()
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(prefix + template)), path)
+        for method, operation in operations.items()
+        if isinstance(operation, dict)
+    )
 
 
 @lru_cache

@@ -6,7 +6,6 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__, contract, metrics
@@ -63,32 +62,3 @@ def _route(scope: MutableMapping[str, Any]) -> str:
     if operation is None:
         return scope["path"] if scope["path"] in FIXED else OTHER
     return contract.paths()[operation]
-
-
-class WholeBody:
-    """ASGI middleware: a body that comes in chunks, its length unknown, is passed on as one of known length.
-
-    Neither Connexion nor WSGI knows of the other kind. Sits inside `Gate`, which limits what there is to keep.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and "transfer-encoding" in Headers(scope=scope):
-            body = await Request(scope, receive).body()
-            headers = [
-                header for header in scope["headers"] if header[0] not in (b"transfer-encoding", b"content-length")
-            ]
-            scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
-            receive = _replay(body, receive)
-        await self._app(scope, receive, send)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-    async def replayed() -> Message:
-        return next(messages, None) or await receive()
-
-    return replayed

@@ -30,6 +30,9 @@ def _obstacles(requests: Requests, node: Node) -> Iterator[str]:
         yield f"Requested {requests.memory} of memory, the node has {node.memory >> 20}Mi."
     if requests.hardware is not None:
         yield from hardware.mismatches(requests.hardware, node.hwinfo)
+        gpu = requests.hardware.gpu
+        if gpu is not None and not any(device.get("vendor") == gpu.vendor for device in node.gpus):
+            yield f"Requested {gpu.count} x {gpu.vendor}, the node has none."
         for label, value in requests.hardware.node_selector.items():
             if node.labels.get(label) != value:
                 yield f"Requested the label {label}={value}, the node has {node.labels.get(label, 'none')}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from connexion.exceptions import BadRequestProblem
 from connexion.validators import VALIDATOR_MAP
 from connexion.validators.json import JSONRequestBodyValidator
 from connexion.validators.parameter import ParameterValidator
@@ -16,12 +17,16 @@ from .validation import problems
 class SpecificationValidator(JSONRequestBodyValidator):  # type: ignore[misc]
     """Checks the one kind of JSON body there is: a specification; all of what is wrong is named at once."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "required": False})  # an empty body is refused as any other that is not JSON
+
     async def _parse(self, stream: Any, scope: Any) -> Any:
         content = b"".join([message async for message in stream])
         try:
             return json.loads(content.decode(self._encoding))
         except (ValueError, LookupError, RecursionError) as exc:
-            raise InvalidSpecification([Problem("", "The body is not JSON.")]) from exc
+            message = "The body is not JSON." if content else "The body is empty: a specification in JSON is missing."
+            raise InvalidSpecification([Problem("", message)]) from exc
 
     def _validate(self, body: Any) -> None:
         found = problems(body)
@@ -42,6 +47,12 @@ def _is_json(document: object) -> bool:
 
 class NamingParameterValidator(ParameterValidator):  # type: ignore[misc]
     """Says which parameter it is that is wrong, and nothing of the schema."""
+
+    def validate_query_parameter_list(self, request: Any, security_params: Any = None) -> set[str]:
+        unknown = super().validate_query_parameter_list(request, security_params)
+        if unknown:
+            raise BadRequestProblem(f"There is no query parameter `{min(unknown)[:80]}` here.")
+        return set()
 
     @staticmethod
     def validate_parameter(

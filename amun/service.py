@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import connexion
 import flask
 from connexion.middleware import MiddlewarePosition
 from connexion.options import SwaggerUIOptions
+from connexion.resolver import Resolver
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
-from . import answers, contract, engines, formats, logs, metrics
+from . import answers, api_v1, contract, engines, formats, logs, metrics
 from .engines.base import Engine
-from .gate import Gate, WholeBody
+from .gate import Gate
 from .health import Readiness
 from .inspections import Inspections
 from .request_validation import VALIDATORS
 from .settings import Settings
 from .streaming import PlainTextLogs
+from .uniform import UniformRequests
 
 
 def create_app(settings: Settings, engine: Engine | None = None) -> connexion.FlaskApp:
@@ -33,12 +36,12 @@ def create_app(settings: Settings, engine: Engine | None = None) -> connexion.Fl
         validator_map=VALIDATORS,
         strict_validation=True,
     )
-    app.add_api(contract.path().name, validate_responses=True)
+    app.add_api(contract.path().name, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
     app.app.extensions["amun"] = inspections
     answers.register(app)
     _add_pages(app.app, inspections.engine)
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
-    app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, inspections=inspections)
     return app
 
