@@ -7,7 +7,7 @@ engine plays the very pod that the Job of a cluster has as its template.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,30 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
     return document
 
 
+def with_limits(pod: dict[str, Any], limits: Collection[str]) -> dict[str, Any]:
+    """The pod without the limits (of cpu, memory) that a machine cannot set: podman would refuse to start it."""
+    pod = copy.deepcopy(pod)
+    for container in pod["spec"]["initContainers"] + pod["spec"]["containers"]:
+        for amounts in container["resources"].values():
+            for name in amounts.keys() - set(limits):
+                del amounts[name]
+    return pod
+
+
 def pod(job: Mapping[str, Any], name: str, item: int) -> dict[str, Any]:
-    """The pod that a Job's controller would create for one index, as `podman kube play` takes it."""
+    """The pod that a Job's controller would create for one index, as `podman kube play` takes it.
+
+    Podman makes an emptyDir a volume of the same name, which all pods share: so that each has its own, its name
+    becomes part of that of the volume.
+    """
     template = copy.deepcopy(job["spec"]["template"])
     metadata = {**template["metadata"], "name": name, "annotations": {INDEX_ANNOTATION: str(item)}}
     for container in template["spec"]["containers"]:
         for variable in container["env"]:
             if variable.pop("valueFrom", None) is not None:
                 variable["value"] = str(item)
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+    spec = template["spec"]
+    containers = spec["initContainers"] + spec["containers"]
+    for named in [*spec["volumes"], *(mount for container in containers for mount in container["volumeMounts"])]:
+        named["name"] = f"{name}-{named['name']}"
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
