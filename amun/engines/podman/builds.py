@@ -75,7 +75,7 @@ class Builds:
         if state.state == "running":
             self._watch(build)
         elif self.running() < self._limit:
-            self._begin(build, attempt=1)
+            self._begin(build)
 
     def enforce_deadlines(self) -> None:
         """Stop the builds whose time is over."""
@@ -112,8 +112,9 @@ class Builds:
 
     # -- begin --------------------------------------------------------------------------------------------------
 
-    def _begin(self, build: str, attempt: int) -> None:
+    def _begin(self, build: str) -> None:
         record, path = self._store.build_record(build), self._store.build_path(build)
+        attempt = (_number(path / "attempt") or 0) + 1
         with files.disk_errors():
             for name in ("exit", "image"):
                 (path / name).unlink(missing_ok=True)
@@ -126,20 +127,29 @@ class Builds:
         self._watch(build)
 
     def _arguments(self, record: BuildRecord, path: Path) -> list[str]:
-        quota = round(formats.quantity(record.cpu) * CPU_PERIOD)
-        arguments = [self._podman.program, "build", "--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
-        arguments += ["--network", self._machine.build_network, "--file", str(path / "context" / "Dockerfile")]
-        arguments += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(quota)]
-        arguments += ["--memory", str(int(formats.quantity(record.memory)))]
-        arguments += ["--label", f"amun.environment={record.environment}"]
+        recipe = path / "context" / "Dockerfile"
+        arguments = [self._podman.program, "build", "--file", str(recipe), "--network", self._machine.build_network]
+        arguments += ["--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
+        arguments += ["--label", f"amun.environment={record.environment}", *self._limits(record)]
         for volume in (*self._machine.build_volumes, f"{path / processes.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
-        context = {"Dockerfile": (path / "context" / "Dockerfile").read_bytes()}
-        for name, value in dockerfile.build_arguments(context).items():
+        for name, value in dockerfile.build_arguments({"Dockerfile": recipe.read_bytes()}).items():
             arguments += ["--build-arg", f"{name}={value}"]
         if not record.cache:
             arguments.append("--no-cache")
-        return [*arguments, str(path / "context")]
+        return [*arguments, str(recipe.parent)]
+
+    def _limits(self, record: BuildRecord) -> list[str]:
+        """What a build may use, as far as this machine can limit it."""
+        arguments = []
+        if "cpu" in self._machine.limits:
+            quota = round(formats.quantity(record.cpu) * CPU_PERIOD)
+            arguments += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(quota)]
+        if "memory" in self._machine.limits:
+            arguments += ["--memory", str(int(formats.quantity(record.memory)))]
+        if self._machine.build_group is not None:
+            arguments += ["--cgroup-parent", f"{self._machine.build_group}/{record.id}"]
+        return arguments
 
     def _spawn(self, path: Path, arguments: list[str]) -> None:
         with files.disk_errors(), open(path / "lock", "a+b") as lock:
@@ -189,9 +199,8 @@ class Builds:
             ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
         else:
             processes.kill_build(self._podman, path)
-            attempt = (_number(path / "attempt") or 1) + 1
-            if attempt <= self._attempts:
-                return self._begin(build, attempt)
+            if (_number(path / "attempt") or 1) < self._attempts:
+                return self._put_back(build)
             message = f"The build was killed {self._attempts} times before it could end."
             ended = BuildState(outcome="error", reason="BuildKilled", message=message, exit_code=code)
         started = self._state(build).started_at
@@ -199,6 +208,14 @@ class Builds:
         self._store.keep_build(build, ended)
         logger.info("build ended", build=build, outcome=ended.outcome, reason=ended.reason)
         metrics.build_ended(ended, self._store.build_record(build).created)
+
+    def _put_back(self, build: str) -> None:
+        """Something killed the build: it waits for its turn again."""
+        path = self._store.build_path(build)
+        with files.disk_errors(), (path / "log").open("a") as log:
+            log.write("\nThe build was killed; it begins again.\n\n")
+        (path / "started.json").unlink(missing_ok=True)
+        logger.warning("build was killed", build=build)
 
     def _image(self, path: Path) -> str:
         """Reference by digest of the image that was built."""

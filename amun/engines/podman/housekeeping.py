@@ -9,7 +9,7 @@ from ...errors import EngineUnavailable, InspectionNotFound
 from ...logs import logger
 from ...settings import Settings
 from . import files
-from .builds import Builds
+from .builds import IMAGE, Builds
 from .command import Podman
 from .items import Items
 from .store import Store
@@ -80,8 +80,7 @@ class Housekeeping:
 
     def _remove_environment(self, build: str) -> None:
         with contextlib.suppress(EngineUnavailable):
-            image = self._store.build(build).image
-            if image is not None:
-                self._podman.call("image", "rm", "--ignore", image)
+            # By its tag: another build's image may have the same content.
+            self._podman.call("image", "rm", "--ignore", f"{IMAGE}:{build}")
             self._store.remove_build(build)
             logger.info("environment expired", build=build)

@@ -244,7 +244,7 @@ class Items:
         arguments = ["kube", "play", "--quiet", "--network", self._machine.run_network]
         arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={self._log(run)}"]
         arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + 2**20}", "-"]
-        pod = manifests.pod(self._job(run), run.pod, run.item)
+        pod = manifests.with_limits(manifests.pod(self._job(run), run.pod, run.item), self._machine.limits)
         try:
             self._podman.call(*arguments, stdin=json.dumps(pod).encode(), timeout=300)
         except PodmanError as exc:
