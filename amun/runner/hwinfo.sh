@@ -73,8 +73,8 @@ trim() {
     value=${value%"${value##*[! $tab]}"}
 }
 
-# The first CPU's lines are enough, and those of 256 take long to read byte by byte. Understands what x86, arm64, ppc64le
-# and s390x write.
+# The first CPU's lines are enough, and those of 256 take long to read byte by byte. Understands x86, arm64, ppc64le
+# and s390x.
 read_cpuinfo() {
     vendor='' brand='' family='' model='' stepping='' flags='' mhz='' cores_each='' listed=0
     [ -r "$proc"/cpuinfo ] || return 0

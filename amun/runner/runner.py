@@ -10,8 +10,8 @@ The script is a stranger's program with the same uid. So the runner makes itself
 environment and descriptors to that uid (proc(5)), and reads what it reports on before the script starts.
 """
 
-# ruff: noqa: RUF005, SIM105
-# Neither `[*a, *b]` nor contextlib, which would double the time to start.
+# ruff: noqa: B905, RUF005, SIM105
+# No contextlib, which would double the time to start; zip(strict=…) is too new.
 import sys
 
 try:
@@ -61,7 +61,8 @@ class Options:
         given = {"--timeout": "0", "--grace": "10", "--output-limit": str(10 << 20), "--home": HOME}
         arguments = list(arguments)
         while arguments and arguments[0] in given:
-            given[arguments.pop(0)] = arguments.pop(0)
+            name = arguments.pop(0)
+            given[name] = arguments.pop(0)
         self.timeout = float(given["--timeout"])
         self.grace = float(given["--grace"])
         self.output_limit = int(given["--output-limit"])
@@ -70,13 +71,12 @@ class Options:
 
 
 class Stream:
-    """One of the script's output streams: the pipe's reading end and how much of it may still be passed on."""
+    """One of the script's output streams, and how much of it may still be passed on."""
 
     def __init__(self, name: str, limit: int) -> None:
         self.name = name
         self.left = limit
         self.truncated = False
-        self.reader, self.writer = os.pipe()
         self.full = name.encode() + b" F "
         self.part = name.encode() + b" P "
 
@@ -107,7 +107,9 @@ class Run:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.streams = [Stream("stdout", options.output_limit), Stream("stderr", options.output_limit)]
-        self.open = {stream.reader: stream for stream in self.streams}
+        pipes = [os.pipe() for stream in self.streams]
+        self.open = {reader: stream for (reader, writer), stream in zip(pipes, self.streams)}
+        self.writers = [writer for reader, writer in pipes]
         self.status = None  # type: int | None
         self.deadline_exceeded = False
         self.deadline = self.kill_at = float("inf")
@@ -129,10 +131,10 @@ class Run:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()
         if not self.pid:
-            become_script(self.options, [stream.writer for stream in self.streams])
+            become_script(self.options, self.writers)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        for stream in self.streams:
-            os.close(stream.writer)
+        for writer in self.writers:
+            os.close(writer)
         if self.options.timeout:
             self.deadline = time.monotonic() + self.options.timeout
             signal.setitimer(signal.ITIMER_REAL, self.options.timeout)

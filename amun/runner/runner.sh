@@ -4,7 +4,8 @@
 # Where there is a python3, runner.py does all of it (see there for the options). Where there is none, this does it with
 # what every POSIX shell has built in: it frames what the script prints, line by line, and reports last. What a shell
 # cannot know it reports as null; a deadline is left to the engine; bytes of value 0 are lost; a line that does not fit
-# under the output limit is dropped whole, with all after it.
+# under the output limit, or in the reader's memory, is dropped whole with all after it; and the script finds SIGINT and
+# SIGQUIT ignored, as everything does that such a shell runs in the background.
 #
 # The processes:   this shell (PID 1)  waits, passes SIGTERM on
 #                    |- start          runs the script, tells its exit code and its times
@@ -12,8 +13,9 @@
 #                    |- frame stdout   ... and writes frames
 #                    `- conclude       is told by the others, kills what is left behind, writes the report
 #
-# Descriptors: 3 the script's stdout, 4 the container's stdout, 5 what conclude is told.
+# Descriptors: 3 the script's stdout, 4 the container's stdout, 5 what conclude is told, 6 the script's stderr.
 
+longest_line=4000000
 newline='
 '
 
@@ -125,11 +127,13 @@ become_script() {
     cd "$home" 2>/dev/null || :
     case ${HOME-} in '' | /) export HOME="$home" ;; esac
     [ ! -d /opt/amun/venv/bin ] || export PATH="/opt/amun/venv/bin:$PATH"
-    exec "$script" </dev/null 3>&- 4>&- 5>&-
+    exec "$script" </dev/null 2>&6 3>&- 4>&- 5>&- 6>&-
 }
 
 start() {
     introduce
+    # The shell's own words ("Killed") are not the script's.
+    exec 6>&2 2>/dev/null
     (become_script)
     code=$?
     { times && echo "exit $code"; } >&5
@@ -139,20 +143,14 @@ frame() {
     introduce
     # So that lengths are in bytes; not for the script.
     LC_ALL=C
-    block='????????' truncated=false left=$limit
-    while [ ${#block} -lt 4096 ]; do block=$block$block; done
+    truncated=false left=$limit
     while IFS= read -r line && kind=F || { kind=P && [ -n "$line" ]; }; do
         left=$((left - ${#line} - 1))
-        if [ $left -lt 0 ]; then
+        if [ $left -lt 0 ] || [ ${#line} -gt $longest_line ]; then
             truncated=true
             cat >/dev/null 2>&1 || while read -r line; do :; done
             break
         fi
-        while [ ${#line} -gt 4096 ]; do
-            rest=${line#$block}
-            printf '%s P %s\n' "$1" "${line%"$rest"}"
-            line=$rest
-        done
         printf '%s %s %s\n' "$1" "$kind" "$line"
     done
     echo "end $1 $truncated" >&5
@@ -175,13 +173,14 @@ kill_others() {
 
 # What the script left behind has a second to print its last, where there is a clock for it.
 kill_others_soon() {
-    sleep 1 >/dev/null 2>&1
+    sleep 1
     kill_others
 }
 
 conclude() {
     introduce 5>/dev/null
-    ours=$pid introduced=0 ended=0 code=
+    exec 2>/dev/null
+    ours=$pid introduced=0 ended=0 code='' soon=''
     while [ $ended -lt 2 ] && read -r word first second; do
         case $word in
             ours) ours="$ours $first" introduced=$((introduced + 1)) ;;
@@ -189,11 +188,15 @@ conclude() {
             end) ended=$((ended + 1)) && eval "truncated_$first=$second" ;;
             *) user=$word system=$first ;;
         esac
-        if [ $introduced -eq 4 ] && [ "$code" ]; then
+        if [ $introduced -eq 5 ] && [ "$code" ]; then
             introduced=0
-            kill_others_soon &
+            # In parentheses, or this shell would keep what is closed here open elsewhere.
+            (kill_others_soon) >/dev/null 4>&- &
+            soon=$!
         fi
     done
+    # First the one that would kill what the report is written with.
+    [ -z "$soon" ] || { kill -9 $soon && wait $soon; }
     kill_others
     report >&4
     exit "$code"
@@ -235,6 +238,7 @@ with_shell() {
     trap terminate TERM INT HUP
     exec 4>&1
     {
+        introduce
         {
             introduce
             start 2>&1 >&3 3>&- | frame stderr 3>&-

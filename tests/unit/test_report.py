@@ -1,0 +1,233 @@
+"""There is a report of every item that is over, with every field of its type, whatever is left of the item."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amun.framing import Frame
+from amun.report import USAGE, Outcome, Verdict, assemble, parse_object, parse_os_release, verdict
+from amun.specification import Hardware
+
+SHA = "ab" * 32
+TYPES = {
+    "exit_code": int,
+    "stdout": dict,
+    "stdout_text": str,
+    "stderr": str,
+    "script_sha256": str,
+    "hwinfo": dict,
+    "os_release": dict | None,
+    "runtime_environment": dict,
+    "usage": dict,
+    "hostname": str | None,
+    "datetime": str | None,
+    "start_datetime": str | None,
+    "end_datetime": str | None,
+    "hardware_match": bool | None,
+    "signal": str | None,
+    "oom_killed": bool,
+    "deadline_exceeded": bool,
+    "truncated": dict,
+}
+HWINFO = {"cpu_info": {"family": 6, "model": 85}, "cpu_features": {"flags": ["sse2", "avx", "sse"]}}
+ACCOUNT = {
+    "exit_code": 0,
+    "signal": None,
+    "script_sha256": "cd" * 32,
+    "usage": dict.fromkeys(USAGE, 1),
+    "hostname": "pod-1",
+    "start_datetime": "2026-11-23T12:00:00.000001Z",
+    "end_datetime": "2026-11-23T12:00:01.000001Z",
+    "os_release": 'ID="rhel"\nVERSION_ID="8.2"\nANSI_COLOR="0;31"\n',
+    "hwinfo": json.dumps(HWINFO),
+    "cuda": None,
+    "python_version": "3.6",
+    "oom_killed": False,
+    "truncated": {"stdout": True, "stderr": False},
+    "deadline_exceeded": False,
+}
+
+
+def log(stdout=b"", stderr=b"", account=None):
+    yield Frame("T", "stdout", stdout)
+    yield Frame("T", "stderr", stderr)
+    if account is not None:
+        yield Frame("T", "report", json.dumps(account).encode() + b"\n")
+
+
+def report(account=ACCOUNT, outcome=None, hardware=None, **output):
+    return assemble(log(**output, account=account), outcome or Outcome(exit_code=0), SHA, hardware)
+
+
+def check(found):
+    assert set(found) == set(TYPES)
+    assert [name for name, kind in TYPES.items() if not isinstance(found[name], kind)] == []
+    assert list(found["usage"]) == list(USAGE)
+    assert set(found["runtime_environment"]) == {"hardware", "operating_system", "python_version", "cuda_version"}
+    json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_the_report_says_what_the_runner_says():
+    found = report(stdout=b'{"elapsed": 1.5}\n', stderr=b"warning\n")
+    check(found)
+    assert found["stdout"] == {"elapsed": 1.5}
+    assert found["stdout_text"] == '{"elapsed": 1.5}\n'
+    assert found["stderr"] == "warning\n"
+    assert found["script_sha256"] == "cd" * 32
+    assert found["datetime"] == found["start_datetime"] == ACCOUNT["start_datetime"]
+    assert found["usage"]["ru_maxrss"] == 1
+    assert found["os_release"] == {"id": "rhel", "version_id": "8.2", "ansi_color": "0;31"}
+    assert found["hwinfo"]["cpu_features"]["flags"] == ["avx", "sse", "sse2"]
+    assert found["runtime_environment"] == {
+        "hardware": {"cpu_family": 6, "cpu_model": 85},
+        "operating_system": {"name": "rhel", "version": "8.2"},
+        "python_version": "3.6",
+        "cuda_version": None,
+    }
+    assert found["truncated"] == {"stdout": True, "stderr": False}
+
+
+def test_what_was_printed_before_the_container_was_killed_is_kept():
+    outcome = Outcome(137, "OOMKilled", True, "2026-11-23T12:00:00Z", "2026-11-23T12:00:09Z", "pod-1")
+    found = report(account=None, outcome=outcome, stdout=b"step 1\nste")
+    check(found)
+    assert found["stdout_text"] == "step 1\nste"
+    assert (found["exit_code"], found["signal"], found["oom_killed"]) == (137, "SIGKILL", True)
+    assert found["script_sha256"] == SHA
+    assert (found["start_datetime"], found["end_datetime"]) == ("2026-11-23T12:00:00Z", "2026-11-23T12:00:09Z")
+    assert set(found["usage"].values()) == {None}
+
+
+def test_an_item_of_which_nothing_is_known_has_a_report():
+    found = assemble([], Outcome(), SHA, Hardware(cpu_family=6))
+    check(found)
+    assert (found["exit_code"], found["hwinfo"], found["hardware_match"]) == (137, {}, None)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"no JSON",
+        b"[1, 2]",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'{"a":' * 300 + b"1" + b"}" * 300,
+        b"[" * 200000,
+        b'{"a": 1}{"b": 2}',
+        b'{"a": "\xff',
+        b"",
+    ],
+)
+def test_output_that_is_no_json_object_is_an_empty_object_and_its_text_stays(printed):
+    found = report(stdout=printed)
+    check(found)
+    assert found["stdout"] == {}
+    assert found["stdout_text"] == printed.decode("utf-8", "replace")
+
+
+def test_half_a_surrogate_pair_does_not_get_into_the_response():
+    found = report(stdout=rb'{"a\ud800": ["\udfff", "\ud83d\ude00"]}')
+    check(found)
+    assert found["stdout"] == {"a\ufffd": ["\ufffd", "\U0001f600"]}
+
+
+def test_bytes_that_are_no_utf_8_are_replaced():
+    found = report(stdout=b"caf\xe9", stderr=b"\xff\x00ok")
+    assert found["stdout_text"] == "caf\ufffd"
+    assert found["stderr"] == "\ufffd\x00ok"
+
+
+def test_the_last_report_counts():
+    forged = {**ACCOUNT, "hostname": "forged"}
+    frames = [*log(account=forged), *log(account=ACCOUNT)]
+    assert assemble(frames, Outcome(exit_code=0), SHA)["hostname"] == "pod-1"
+
+
+def test_the_exit_code_that_the_engine_saw_beats_one_that_was_forged():
+    assert report(account={**ACCOUNT, "exit_code": 0}, outcome=Outcome(exit_code=1))["exit_code"] == 1
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(), st.lists, max_leaves=5)
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({}, optional={name: JSON | st.just({}) for name in ACCOUNT}))
+def test_a_runner_that_talks_nonsense_breaks_no_report(account):
+    check(assemble(log(account=account), Outcome(), SHA, Hardware(cpu_family=6)))
+
+
+@pytest.mark.parametrize("hwinfo", ["", "{", "[]", '{"cpu_features": 1}', '{"cpu_info": []}', '{"x": NaN}'])
+def test_an_unreadable_hwinfo_does_not_keep_the_report_back(hwinfo):
+    check(report(account={**ACCOUNT, "hwinfo": hwinfo}))
+
+
+@pytest.mark.parametrize(
+    ("cuda", "version"),
+    [
+        ('{"cuda": {"name": "CUDA SDK", "version": "11.4.20210728"}}', "11.4"),
+        ("CUDA Version 10.1.243\n", "10.1"),
+        ('{"cuda": []}', None),
+        ("none", None),
+    ],
+)
+def test_the_cuda_version_is_that_of_the_toolkit(cuda, version):
+    found = report(account={**ACCOUNT, "cuda": cuda})
+    check(found)
+    assert found["runtime_environment"]["cuda_version"] == version
+
+
+def test_os_release_is_read_as_a_shell_would():
+    text = (
+        '# comment\nNAME=\'A \\B\'\nVERSION="1 \\"x\\" \\$HOME \\\\"\nID=debian\nbroken line\n\nEMPTY=\nBUILD-ID=1\r\n'
+    )
+    assert parse_os_release(text) == {"name": "A \\B", "version": '1 "x" $HOME \\', "id": "debian", "empty": ""}
+    assert parse_os_release(None) is None
+
+
+@settings(deadline=None)
+@given(st.text() | JSON.map(json.dumps))
+def test_what_was_read_as_json_can_be_written_as_json(text):
+    document = parse_object(text)
+    assert document is None or json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+
+
+KILLED = {**ACCOUNT, "exit_code": 137, "signal": "SIGKILL"}
+
+
+@pytest.mark.parametrize(
+    ("account", "outcome", "requested", "phase", "reason"),
+    [
+        (ACCOUNT, Outcome(0, "Completed"), None, "succeeded", "Completed"),
+        (ACCOUNT, Outcome(0, "Completed"), Hardware(cpu_family=6), "succeeded", "Completed"),
+        (ACCOUNT, Outcome(0, "Completed"), Hardware(cpu_family=25), "error", "HardwareMismatch"),
+        ({**ACCOUNT, "exit_code": 3}, Outcome(3, "Error"), None, "failed", "NonZeroExit"),
+        ({**KILLED, "oom_killed": True}, Outcome(137, "Error"), None, "failed", "OOMKilled"),
+        ({**ACCOUNT, "oom_killed": True}, Outcome(0, "Completed"), None, "succeeded", "Completed"),
+        ({**ACCOUNT, "deadline_exceeded": True}, Outcome(0, "Completed"), None, "failed", "DeadlineExceeded"),
+        (None, Outcome(137, "OOMKilled", True), None, "failed", "OOMKilled"),
+        (None, Outcome(137, "DeadlineExceeded"), None, "failed", "DeadlineExceeded"),
+        (None, Outcome(137, "Cancelled"), None, "failed", "Cancelled"),
+        (None, Outcome(None, "NodeLost"), None, "error", "NodeLost"),
+        (ACCOUNT, Outcome(137, "Evicted"), None, "error", "Evicted"),
+        (None, Outcome(128, "StartError"), None, "failed", "StartError"),
+        (None, Outcome(127, None), None, "failed", "ContainerCannotRun"),
+        (None, Outcome(137, "Error"), None, "error", "NoReport"),
+        (None, Outcome(0, "Completed"), None, "error", "NoReport"),
+    ],
+)
+def test_the_verdict_tells_the_scripts_fault_from_the_platforms(account, outcome, requested, phase, reason):
+    found = verdict(report(account=account, outcome=outcome, hardware=requested), outcome, requested)
+    assert (found.phase, found.reason) == (phase, reason)
+
+
+def test_the_verdict_is_put_in_words():
+    assert verdict(report(account=KILLED, outcome=Outcome(137)), Outcome(137)) == Verdict(
+        "failed", "NonZeroExit", "The script was ended by SIGKILL."
+    )
+    mismatch = verdict(report(), Outcome(0), Hardware(cpu_family=25))
+    assert mismatch.message == "Requested cpu_family 25, the node has 6."
