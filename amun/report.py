@@ -76,25 +76,26 @@ class Verdict:
 
 
 def assemble(
-    frames: Iterable[Frame], outcome: Outcome, script_sha256: str, hardware: Hardware | None = None
+    frames: Iterable[Frame],
+    outcome: Outcome,
+    script_sha256: str,
+    hardware: Hardware | None = None,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Return the report of an item that is over.
 
     :param frames: all frames of its log; the last report frame counts.
     :param script_sha256: hex digest of the script that was sent, for when the runner does not say which one ran.
     :param hardware: what was requested for the run.
+    :param limit: bytes of each stream that it carries at most; it says so where there were more.
     """
-    output = {"stdout": bytearray(), "stderr": bytearray(), "report": bytearray()}
-    for frame in frames:
-        if frame.stream == "report":
-            output["report"].clear()
-        output[frame.stream] += frame.data
+    output, cut = _collect(frames, limit)
     stdout, stderr, account = (bytes(data).decode("utf-8", "replace") for data in output.values())
     ran = parse_object(account) or {}
     hwinfo = _hwinfo(ran.get("hwinfo"))
     started = _text(ran.get("start_datetime")) or outcome.started_at
     return {
-        **_ending(ran, outcome),
+        **_ending(ran, outcome, cut),
         "stdout": parse_object(stdout) or {},
         "stdout_text": stdout,
         "stderr": stderr,
@@ -110,7 +111,23 @@ def assemble(
     }
 
 
-def _ending(ran: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+def _collect(frames: Iterable[Frame], limit: int | None) -> tuple[dict[str, bytearray], set[str]]:
+    """Put the frames of each stream together; also says which streams had more than `limit` bytes."""
+    output = {"stdout": bytearray(), "stderr": bytearray(), "report": bytearray()}
+    cut = set()
+    for frame in frames:
+        kept = output[frame.stream]
+        if frame.stream == "report":
+            kept.clear()
+        elif limit is not None and len(kept) + len(frame.data) > limit:
+            cut.add(frame.stream)
+            kept += frame.data[: max(0, limit - len(kept))]
+            continue
+        kept += frame.data
+    return output, cut
+
+
+def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str]) -> dict[str, Any]:
     # The engine saw the runner's exit code, which is the script's; a report that says otherwise is a forgery.
     code = outcome.exit_code if outcome.exit_code is not None else ran.get("exit_code")
     code = code if isinstance(code, int) else KILLED
@@ -121,7 +138,7 @@ def _ending(ran: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
         "signal": _text(ran.get("signal")) if ran else _signal_name(outcome.exit_code),
         "oom_killed": ran.get("oom_killed") is True or outcome.oom_killed or outcome.reason == "OOMKilled",
         "deadline_exceeded": ran.get("deadline_exceeded") is True or outcome.reason == "DeadlineExceeded",
-        "truncated": {stream: truncated.get(stream) is True for stream in ("stdout", "stderr")},
+        "truncated": {stream: truncated.get(stream) is True or stream in cut for stream in ("stdout", "stderr")},
     }
 
 
