@@ -1,17 +1,19 @@
 """The script of a specification: given inline, or at a URL that is fetched when the specification is submitted.
 
-The URL is a stranger's: only http and https, a few redirects, a limit of size and of time, and no address that is
+The URL is a stranger's: only http and https, a few redirects, a limit of size and one of time, and no address that is
 not public. The address is looked at once the connection stands and before anything is sent, so what a name resolves
 to when it is checked and when it is used cannot differ.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
 import socket
-import time
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -24,7 +26,7 @@ from .settings import Settings
 REDIRECTS = 5
 CHUNK = 64 * 1024
 
-_URL = re.compile(r"https?://\S+", re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://\S+", re.IGNORECASE)
 
 
 class _NotPublic(Exception):
@@ -33,33 +35,54 @@ class _NotPublic(Exception):
 
 def read(script: str, settings: Settings) -> bytes:
     """The bytes that will run. Raises `InvalidSpecification` if they cannot be fetched, saying why."""
-    if not _URL.fullmatch(script.strip()):
+    url = _URL.fullmatch(script.strip())
+    if url is None:
         return script.encode()
+    if url["scheme"].lower() not in ("http", "https"):
+        raise InvalidSpecification([Problem("script", "must be at an http or https URL if it is at a URL")])
     try:
-        return _fetch(script.strip(), settings)
+        return _fetch(url[0], settings)
     except (requests.RequestException, urllib3.exceptions.HTTPError, _NotPublic, ValueError) as exc:
         raise InvalidSpecification([Problem("script", f"cannot be fetched: {_reason(exc)}")]) from exc
 
 
 def _fetch(url: str, settings: Settings) -> bytes:
-    deadline = time.monotonic() + settings.script_timeout
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy would hide where the connection goes; .netrc is nobody's business
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
-        session.max_redirects = REDIRECTS
-        if not settings.script_private_hosts:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, _PublicOnly())
-        with session.get(url, stream=True, timeout=settings.script_timeout) as response:
-            response.raise_for_status()
-            content = bytearray()
-            for chunk in response.iter_content(CHUNK):
-                content += chunk
-                if len(content) > settings.script_limit:
-                    raise ValueError(f"it has more than {settings.script_limit} bytes")
-                if time.monotonic() > deadline:
-                    raise ValueError(f"it took more than {settings.script_timeout:g} s")
-            return bytes(content)
+    connections = _Connections(public_only=not settings.script_private_hosts)
+    with _session(connections) as session, connections.cut_after(settings.script_timeout):
+        try:
+            content = _get(session, url, settings)
+        except Exception as exc:
+            if not connections.cut:
+                raise
+            raise _too_slow(settings) from exc
+        if connections.cut:  # what came may look whole, and not be
+            raise _too_slow(settings)
+    return content
+
+
+def _too_slow(settings: Settings) -> ValueError:
+    return ValueError(f"it took more than {settings.script_timeout:g} s")
+
+
+def _session(connections: _Connections) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # a proxy would hide where the connection goes; .netrc is nobody's business
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+    session.max_redirects = REDIRECTS
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(connections))
+    return session
+
+
+def _get(session: requests.Session, url: str, settings: Settings) -> bytes:
+    with session.get(url, stream=True, timeout=settings.script_timeout) as response:
+        response.raise_for_status()
+        content = bytearray()
+        for chunk in response.iter_content(CHUNK):
+            content += chunk
+            if len(content) > settings.script_limit:
+                raise ValueError(f"it has more than {settings.script_limit} bytes")
+        return bytes(content)
 
 
 def _reason(exc: BaseException) -> str:
@@ -86,41 +109,80 @@ def _reason(exc: BaseException) -> str:
             return "its certificate is not valid"
         case requests.ConnectionError():
             return "its host does not answer"
-        case ValueError():
-            return str(exc)
-    return "the answer could not be read"
+        case requests.RequestException() | urllib3.exceptions.HTTPError():
+            return "the answer could not be read"
+    return str(exc)
 
 
-def _check_peer(connected: socket.socket) -> socket.socket:
-    address = ipaddress.ip_address(connected.getpeername()[0].partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    if not (mapped or address).is_global or address.is_multicast:
-        connected.close()
-        raise _NotPublic
-    return connected
+class _Connections:
+    """The connections of one fetch: looked at when they stand, and cut when its time is over.
+
+    The time-outs of sockets alone would let a server that sends a byte now and then keep us for ever.
+    """
+
+    def __init__(self, public_only: bool) -> None:
+        self.cut = False
+        self._public_only = public_only
+        self._handles: list[socket.socket] = []
+
+    def opened(self, connection: socket.socket) -> socket.socket:
+        """Raises `_NotPublic`."""
+        if self._public_only and not _is_public(connection.getpeername()[0]):
+            connection.close()
+            raise _NotPublic
+        self._handles.append(connection.dup())  # TLS takes the first one over
+        return connection
+
+    @contextlib.contextmanager
+    def cut_after(self, seconds: float) -> Iterator[None]:
+        timer = threading.Timer(seconds, self._cut)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            for handle in self._handles:
+                handle.close()
+
+    def _cut(self) -> None:
+        self.cut = True
+        for handle in list(self._handles):
+            with contextlib.suppress(OSError):
+                handle.shutdown(socket.SHUT_RDWR)
 
 
-class _HTTPConnection(urllib3.connection.HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _check_peer(super()._new_conn())
+def _is_public(host: str) -> bool:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_global and not address.is_multicast
 
 
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _check_peer(super()._new_conn())
+class _Adapter(HTTPAdapter):
+    """Shows every connection to `connections` before it is used."""
 
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-class _PublicOnly(HTTPAdapter):
-    """Connects to public addresses only."""
+    def __init__(self, connections: _Connections) -> None:
+        self._connections = connections
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = _pools(self._connections)
+
+
+def _pools(connections: _Connections) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    class HTTPConnection(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return connections.opened(super()._new_conn())
+
+    class HTTPSConnection(urllib3.connection.HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return connections.opened(super()._new_conn())
+
+    class HTTPPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = HTTPConnection
+
+    class HTTPSPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = HTTPSConnection
+
+    return {"http": HTTPPool, "https": HTTPSPool}
