@@ -10,6 +10,9 @@ from typing import Any
 
 from ...errors import EngineUnavailable
 
+LONGEST_ERROR = 500
+"""Characters of an error of podman's that are passed on; it may name a path of any length."""
+
 
 class PodmanError(EngineUnavailable):
     """Podman ran and refused; the message is the last of what it said."""
@@ -71,4 +74,6 @@ def last_error(stderr: bytes) -> str:
     """The last error in what podman printed, without its log decoration."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
-    return errors[-1].removeprefix("Error:").strip() if errors else ""
+    error = errors[-1].removeprefix("Error:").strip() if errors else ""
+    half = LONGEST_ERROR // 2  # what was done stands in front, the cause at the end
+    return error if len(error) <= LONGEST_ERROR else f"{error[:half]} … {error[-half:]}"
