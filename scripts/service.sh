@@ -16,15 +16,21 @@ pid_file="$AMUN_STATE_DIR/service.pid"
 # is told by its command line.
 service_pid() {
     pid=$(cat "$pid_file" 2>/dev/null) || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'amun serve' || return 1
+    { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'amun serve'; } 2>/dev/null || return 1
     echo "$pid"
 }
 
+# Succeeds if the service can work; prints what it answers, or why it does not.
 ready() {
-    .venv/bin/python - "$url/readiness" <<'EOF' 2>/dev/null
-import sys, urllib.request
+    .venv/bin/python - "$url/readiness" <<'EOF'
+import sys, urllib.error, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-opener.open(sys.argv[1], timeout=5)
+try:
+    print(opener.open(sys.argv[1], timeout=10).read().decode())
+except urllib.error.HTTPError as error:
+    sys.exit(print(error.read().decode()) or 1)
+except OSError as error:
+    sys.exit(print(error) or 1)
 EOF
 }
 
@@ -37,15 +43,16 @@ start_service() {
 }
 
 wait_until_ready() {
-    tries=0
-    until ready; do
-        tries=$((tries + 1))
-        if ! service_pid >/dev/null && [ $tries -gt 2 ] || [ $tries -gt 120 ]; then
-            echo "The service did not start. The end of $log:" >&2
+    deadline=$(($(date +%s) + 90))
+    sleep 0.5
+    until answer=$(ready); do
+        if ! service_pid >/dev/null || [ "$(date +%s)" -gt $deadline ]; then
+            echo "The service is not ready: $answer" >&2
+            echo "The end of $log:" >&2
             tail -n 20 "$log" >&2
             exit 1
         fi
-        sleep 0.5
+        sleep 0.3
     done
     # Somebody else's service may answer on the same port.
     service_pid >/dev/null || { echo "Port $AMUN_PORT is taken by another program; set AMUN_PORT." >&2; exit 1; }
