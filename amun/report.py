@@ -258,6 +258,8 @@ def verdict(report: Mapping[str, Any], outcome: Outcome, hardware: Hardware | No
         return Verdict("error", outcome.reason or "", "The platform ended the run; it may be tried again.")
     if outcome.reason == "Cancelled":
         return Verdict("failed", "Cancelled", "The run was cancelled.")
+    if outcome.reason == "StorageLimitExceeded":
+        return Verdict("failed", "StorageLimitExceeded", "The run wrote more to its disk than it may.")
     if report["exit_code"] and report["oom_killed"]:
         return Verdict("failed", "OOMKilled", "The run needed more memory than it had requested.")
     if report["deadline_exceeded"]:

@@ -212,6 +212,7 @@ KILLED = {**ACCOUNT, "exit_code": 137, "signal": "SIGKILL"}
         (None, Outcome(137, "OOMKilled", True), None, "failed", "OOMKilled"),
         (None, Outcome(137, "DeadlineExceeded"), None, "failed", "DeadlineExceeded"),
         (None, Outcome(137, "Cancelled"), None, "failed", "Cancelled"),
+        (None, Outcome(137, "StorageLimitExceeded"), None, "failed", "StorageLimitExceeded"),
         (None, Outcome(None, "NodeLost"), None, "error", "NodeLost"),
         (ACCOUNT, Outcome(137, "Evicted"), None, "error", "Evicted"),
         (None, Outcome(128, "StartError"), None, "failed", "StartError"),
