@@ -21,8 +21,15 @@ def stop(podman: Podman, state_dir: Path) -> None:
     for build in (state_dir / "builds").glob("*/"):
         if not (build / "exit").exists():
             kill_build(podman, build)
+    try:
+        podman.remove_pods(_pods(podman, state_dir))
+    except EngineUnavailable:  # some container was busy; what matters is whether anything is left
+        podman.remove_pods(_pods(podman, state_dir))
+
+
+def _pods(podman: Podman, state_dir: Path) -> list[str]:
     label = f"label={INSTANCE_LABEL}={instance(state_dir)}"
-    podman.remove_pods(podman.call("pod", "ps", "--filter", label, "--format", "{{.Name}}").split())
+    return podman.call("pod", "ps", "--filter", label, "--format", "{{.Name}}").split()
 
 
 def main() -> int:
