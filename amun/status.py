@@ -72,6 +72,8 @@ def verdict(observation: Observation) -> Verdict:
     if build.outcome == "failed" and build.reason != "Cancelled":
         return Verdict("build_failed", build.reason, build.message)
     if observation.cancelled_at is not None and _cut_short(observation):
+        if active(observation):
+            return Verdict("running", "Cancelling", "The inspection is being cancelled.")
         return Verdict("cancelled", "Cancelled", "The inspection was cancelled.")
     if build.outcome is None:
         return _waiting_or(build, Verdict("building"), "queued")

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .errors import AmunError
 from .inspections import Inspections
 from .logs import logger
 
@@ -38,7 +39,11 @@ class PlainTextLogs:
         request = Request(scope) if operation.endswith("_log") else None
         if request is None or not _wants_text(request):
             return await self._app(scope, receive, send)
-        chunks = await anyio.to_thread.run_sync(self._chunks, operation, request)
+        try:
+            chunks = await anyio.to_thread.run_sync(self._chunks, operation, request)
+        except AmunError as exc:
+            exc.parameters = {**request.path_params, **request.query_params}
+            raise
         headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         await StreamingResponse(_iterate(chunks), headers=headers, media_type=TYPE)(scope, receive, send)
 
