@@ -1,0 +1,43 @@
+"""Fixtures of the contract: a site for each engine, once a session, and a desk for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .sites import Desk, PodmanSite, Site
+
+
+def _podman(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    base: str = request.getfixturevalue("base")  # skips where there is no Podman
+    return PodmanSite(tmp_path_factory.mktemp("podman") / "state", base)
+
+
+SITES: dict[str, Callable[[pytest.FixtureRequest, pytest.TempPathFactory], Site]] = {"podman": _podman}
+"""Every engine that must keep the contract, by name; a marker of the same name says what its tests need."""
+
+
+@pytest.fixture(scope="session", params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in SITES])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = SITES[request.param](request, tmp_path_factory)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def idle(site: Site) -> Iterator[Desk]:
+    """A desk without a controller: nothing moves unless the test has one come. All is deleted in the end."""
+    desk = Desk(site)
+    yield desk
+    desk.clear()
+
+
+@pytest.fixture
+def desk(site: Site) -> Iterator[Desk]:
+    """A desk with a controller at work."""
+    desk = Desk(site)
+    with desk.controlled():
+        yield desk
+        desk.clear()
+        desk.settle()

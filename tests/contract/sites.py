@@ -1,0 +1,161 @@
+"""Where engines are put to the test: one `Site` for each engine, and the `Desk` at which user and controller work."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from amun import engines, status
+from amun.controller import Controller
+from amun.engines.base import Engine, Queue
+from amun.errors import InspectionNotFound
+from amun.inspection import Inspection, Observation
+from amun.inspections import Inspections
+from amun.settings import Settings
+from tests import standin
+from tests.conftest import wait_until
+
+LIMITS: dict[str, Any] = {"max_builds": 1, "max_runs": 2, "grace": 1}
+"""What all engines are tested with: two builds wait for each other, two items do not."""
+
+
+class Site(ABC):
+    """An engine's state, and what may be seen of it from outside."""
+
+    settings: Settings
+    base: str
+    """The image of `tests.standin`, where this engine finds it."""
+
+    def __init__(self) -> None:
+        self.stack = standin.quick()
+        """The package that specifications name where it does not matter: one build for all of them."""
+
+    @abstractmethod
+    def pods(self) -> list[str]:
+        """Names of all that the engine has on its nodes now, at work or not."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+    def engine(self) -> Engine:
+        """The engine as one more process of the service would have it."""
+        return engines.load(self.settings)
+
+
+class PodmanSite(Site):
+    """The embedded engine in a state directory of its own."""
+
+    def __init__(self, state_dir: Path, base: str) -> None:
+        from amun.engines.podman import engine, machine
+
+        super().__init__()
+        self.settings = Settings(state_dir=state_dir, engine="podman", **LIMITS)
+        self._machine = machine.for_settings(self.settings)
+        self._label = f"{engine.INSTANCE_LABEL}={engine.instance(state_dir)}"
+        self.base = standin.make(self._machine, base)
+
+    def pods(self) -> list[str]:
+        command = [self._machine.podman, "pod", "ps", "--filter", f"label={self._label}", "--format", "{{.Name}}"]
+        listed = subprocess.run(
+            command, env=self._machine.environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        return listed.stdout.split()
+
+    def close(self) -> None:
+        from amun.engines.podman import leftovers
+        from amun.engines.podman.command import Podman
+
+        leftovers.stop(Podman(self._machine.podman, self._machine.environment), self.settings.state_dir)
+
+
+class Desk:
+    """An engine as its users see it: the API's use cases on it, and a controller where a test wants one."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.engine = site.engine()
+        self.inspections = Inspections(self.engine, site.settings)
+
+    # -- ask ----------------------------------------------------------------------------------------------------
+
+    def document(self, *packages: str, **fields: Any) -> dict[str, Any]:
+        """A specification on the stand-in base; without packages, with that which all have in common."""
+        return {"base": self.site.base, "packages": list(packages or [self.site.stack]), **fields}
+
+    def submit(self, *packages: str, **fields: Any) -> str:
+        return self.inspections.submit(self.document(*packages, **fields))[0].id
+
+    def inspection(self, inspection_id: str) -> Inspection:
+        return self.engine.observe(inspection_id).inspection
+
+    def phase(self, inspection_id: str) -> str:
+        return status.verdict(self.engine.observe(inspection_id)).phase
+
+    def report(self, inspection_id: str, item: int = 0) -> dict[str, Any]:
+        report = self.engine.report(inspection_id, item)
+        assert report is not None
+        return report
+
+    def build_log(self, inspection_id: str) -> str:
+        return b"".join(self.engine.build_log(inspection_id)).decode()
+
+    def output(self, inspection_id: str, item: int = 0, **options: Any) -> str:
+        return b"".join(self.inspections.item_output(inspection_id, item, **options)).decode()
+
+    # -- wait ---------------------------------------------------------------------------------------------------
+
+    def reach(self, inspection_id: str, *phases: str, timeout: float = 60) -> Observation:
+        """Wait until the inspection is in one of `phases`."""
+
+        def reached() -> Observation | None:
+            observation = self.engine.observe(inspection_id)
+            return observation if status.verdict(observation).phase in phases else None
+
+        found: Observation = wait_until(reached, timeout)
+        return found
+
+    def end(self, inspection_id: str, phase: str, timeout: float = 60) -> Observation:
+        """Wait until the controller has closed the inspection, which must then be in `phase`."""
+
+        def closed() -> Observation | None:
+            observation = self.engine.observe(inspection_id)
+            return observation if observation.finished_at else None
+
+        found: Observation = wait_until(closed, timeout)
+        assert status.verdict(found).phase == phase, (status.verdict(found), self.build_log(inspection_id))
+        return found
+
+    def printed(self, inspection_id: str, text: str, item: int = 0) -> None:
+        """Wait until the script has printed `text`."""
+        wait_until(lambda: text in self.output(inspection_id, item), 60)
+
+    # -- controllers --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def controlled(self) -> Iterator[Controller]:
+        """With a controller at work on an engine of its own, as it is in production."""
+        controller = Controller(self.site.engine())
+        thread = threading.Thread(target=controller.run, name="controller")
+        thread.start()
+        try:
+            yield controller
+        finally:
+            controller.stop()
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def clear(self) -> None:
+        """Delete everything. With a controller at work, nothing may be left soon after."""
+        for inspection_id in self.engine.inspections():
+            with contextlib.suppress(InspectionNotFound):
+                self.engine.delete(inspection_id)
+
+    def settle(self) -> None:
+        """Wait until nothing is left of what was deleted."""
+        wait_until(lambda: self.engine.queue() == Queue() and not self.site.pods(), 60, pause=0.2)

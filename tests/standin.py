@@ -1,0 +1,71 @@
+"""A base image whose package manager does as it is told, so that tests need no network and know how long builds take.
+
+Packages of it are made by name: `slow(4)` takes four seconds to install, `missing()` is not to be had. Each name is
+new, or the builder's layer cache would do no work at all. Each time the package manager installs anything it prints
+a token of its own (`tokens`), by which the times that a build was really worked at can be counted.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+import tempfile
+from pathlib import Path
+
+from amun.engines.podman.machine import Machine
+
+IMAGE = "localhost/amun/test-standin:1"
+
+PROGRAM = """#!/bin/sh
+token=$(cat /proc/sys/kernel/random/uuid)
+for word; do
+    case $word in
+        install) echo "installing $token" ;;
+        missing-*)
+            echo "Error: Unable to find a match: $word" >&2
+            exit 1
+            ;;
+        slow-*)
+            left=${word#slow-}
+            left=${left%%-*}
+            while [ "$left" -gt 0 ]; do
+                echo "$word: $left to go"
+                sleep 1
+                left=$((left - 1))
+            done
+            echo "$word: installed"
+            ;;
+    esac
+done
+"""
+
+
+def make(machine: Machine, base: str) -> str:
+    """Make the image on this machine; where it is made already, that takes a moment."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place, "dnf").write_text(PROGRAM)
+        Path(place, "Dockerfile").write_text(f"FROM {base}\nCOPY dnf /usr/bin/dnf\nRUN chmod 755 /usr/bin/dnf\n")
+        command = [machine.podman, "build", "--quiet", "--network", machine.build_network, "--tag", IMAGE, place]
+        subprocess.run(command, env=machine.environment, check=True, capture_output=True, timeout=120)
+    return IMAGE
+
+
+def quick() -> str:
+    """A package that takes no time."""
+    return slow(0)
+
+
+def slow(seconds: int) -> str:
+    """A package that takes its time."""
+    return f"slow-{seconds}-{secrets.token_hex(4)}"
+
+
+def missing() -> str:
+    """A package that is not there."""
+    return f"missing-{secrets.token_hex(4)}"
+
+
+def tokens(log: str) -> list[str]:
+    """The tokens in a build's log: one for each time that the package manager was at work."""
+    return re.findall(r"^installing (\S+)$", log, re.MULTILINE)
