@@ -49,6 +49,26 @@ class Podman:
             raise PodmanError(last_error(done.stderr) or f"podman {arguments[0]} failed ({done.returncode}).")
         return done.stdout.decode(errors="replace")
 
+    def on_files(self, *command: str, timeout: float) -> bytes:
+        """Run a program on files of containers, whoever's they are; returns what it prints, whether it fails or not.
+
+        Raises `subprocess.TimeoutExpired`.
+        """
+        # Without root they belong to other users, whom Podman can become.
+        prefix = () if os.geteuid() == 0 else (self.program, "unshare")
+        try:
+            done = subprocess.run(
+                [*prefix, *command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=self.environment,
+                timeout=timeout,
+                check=False,
+            )
+        except OSError as exc:
+            raise EngineUnavailable(f"{command[0]} cannot be run: {exc.strerror}.") from exc
+        return done.stdout
+
     def json(self, *arguments: str, timeout: float = 120) -> Any:
         """`call` something that prints JSON."""
         return json.loads(self.call(*arguments, timeout=timeout) or "null")

@@ -19,11 +19,13 @@ class Container:
 
     Attributes:
         monitor: process id of conmon, which ends when the container has ended; 0 where it is not known.
+        process: process id of its first process; 0 once that has ended.
         running: whether podman believes that it runs.
         writable: directories on this machine that hold what the container writes.
     """
 
     monitor: int
+    process: int
     running: bool
     exit_code: int
     oom_killed: bool
@@ -38,6 +40,7 @@ class Container:
         layer = document.get("GraphDriver", {}).get("Data", {}).get("UpperDir")
         return cls(
             monitor=state.get("ConmonPid") or _monitor(document.get("ConmonPidFile")),
+            process=state.get("Pid", 0),
             running=state["Status"] == "running",
             exit_code=state["ExitCode"],
             oom_killed=state.get("OOMKilled", False),

@@ -8,7 +8,7 @@ import time
 from ...errors import EngineUnavailable, InspectionNotFound
 from ...logs import logger
 from ...settings import Settings
-from . import files
+from . import files, pods
 from .builds import IMAGE, Builds
 from .command import Podman
 from .items import Items
@@ -31,7 +31,7 @@ class Housekeeping:
     def remove_orphans(self) -> None:
         """Remove pods whose item is over or whose inspection is gone: a controller was killed before it could."""
         orphans = [pod["Name"] for pod in self._pods(self._label) if not self._needed(pod)]
-        self._podman.remove_pods(orphans)
+        pods.remove(self._podman, orphans)
 
     def _pods(self, label: str) -> list[dict[str, str]]:
         pods: list[dict[str, str]] = self._podman.json("pod", "ps", "--filter", f"label={label}", "--format", "json")
@@ -52,7 +52,7 @@ class Housekeeping:
         for inspection_id in deleted:
             items.stop(inspection_id, "Deleted")
             if not items.of(inspection_id):
-                self._podman.remove_pods([pod["Name"] for pod in self._pods(f"inspection={inspection_id}")])
+                pods.remove(self._podman, [pod["Name"] for pod in self._pods(f"inspection={inspection_id}")])
                 self._store.empty_trash(inspection_id)
         if deleted:
             self._stop_unused_builds(builds)

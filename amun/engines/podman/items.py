@@ -20,16 +20,13 @@ from ...errors import EngineUnavailable, InspectionNotFound
 from ...inspection import Inspection, ItemState
 from ...logs import logger
 from ...settings import Settings
-from . import files, tail
+from . import files, pods, tail
 from .command import Podman, PodmanError
 from .container import Container
 from .disk import DiskGuard
 from .machine import Machine
 from .processes import Watch
 from .store import Store
-
-CONTAINER = "run"
-"""Name of the script's container in the pod; podman calls it POD-run."""
 
 TICK = 1.0
 """Seconds between looks at deadline and disk while an item runs; its end is noticed at once."""
@@ -61,6 +58,7 @@ class Run:
         self.image = image
         self.stop_reason: str | None = None
         self.watch: Watch | None = None
+        self.ended: Container | None = None
 
     @property
     def pod(self) -> str:
@@ -68,7 +66,7 @@ class Run:
 
     @property
     def container(self) -> str:
-        return f"{self.pod}-{CONTAINER}"
+        return pods.script_container(self.pod)
 
     def stop(self, reason: str) -> None:
         self.stop_reason = self.stop_reason or reason
@@ -130,9 +128,16 @@ class Items:
 
     def _remove_pod(self, run: Run) -> None:
         try:
-            self._podman.remove_pods([run.pod])
+            self._clear_away(run)
         except EngineUnavailable as exc:
             logger.warning("pod left behind", pod=run.pod, error=str(exc))
+
+    def _clear_away(self, run: Run) -> None:
+        if run.ended is None:
+            pods.remove(self._podman, [run.pod])
+        else:
+            pods.remove_ended(self._podman, [run.pod], [run.ended])
+        run.ended = None
 
     def _interrupted(self, run: Run) -> bool:
         """Work on an item until it is over; True if something else than its end came first."""
@@ -179,6 +184,7 @@ class Items:
             self._watch(run, container)
         if container is None or container.running:
             container = self._container(run)
+        run.ended = None if container is None or container.running else container
         ended, document = self._collect(run, state, container, refusal)
         if self._may_start_again(run, ended):
             return self._again(run, ended)
@@ -197,7 +203,7 @@ class Items:
     def _again(self, run: Run, ended: ItemState) -> ItemState:
         """The platform failed this attempt: its log is put by, and the next one may begin."""
         logger.warning("item starts again", inspection_id=run.inspection.id, item=run.item, reason=ended.reason)
-        self._podman.remove_pods([run.pod])
+        self._clear_away(run)
         log = self._log(run)
         if log.exists():
             log.replace(log.with_name(f"log.{ended.attempt}"))
@@ -211,7 +217,7 @@ class Items:
         """The container of an item that another controller started, if its script was started at all."""
         container = self._container(run)
         if container is None or container.started_at is None:
-            self._podman.remove_pods([run.pod])
+            pods.remove(self._podman, [run.pod])
             return None
         return container
 
@@ -233,7 +239,7 @@ class Items:
             state="running",
             attempt=attempt,
             node=self._node,
-            container=CONTAINER,
+            container=pods.CONTAINER,
             started_at=clock.now(),
         )
         self._store.keep_item(run.inspection.id, state)
@@ -269,7 +275,7 @@ class Items:
 
     def _watch(self, run: Run, container: Container) -> None:
         """Wait until the container has ended, and end it where it goes on for too long or writes too much."""
-        guard = DiskGuard(container.writable, self._settings.storage_limit)
+        guard = DiskGuard(self._podman, container, self._settings.storage_limit)
         run.watch = Watch(container.monitor)
         timeout = run.inspection.specification.run.timeout
         deadline = clock.seconds(container.started_at or clock.now()) + timeout + self._settings.grace + MARGIN

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...errors import EngineUnavailable
 from ...settings import Settings
+from . import pods
 from .command import Podman
 from .engine import INSTANCE_LABEL, instance
 from .machine import for_settings
@@ -22,9 +23,9 @@ def stop(podman: Podman, state_dir: Path) -> None:
         if not (build / "exit").exists():
             kill_build(podman, build)
     try:
-        podman.remove_pods(_pods(podman, state_dir))
+        pods.remove(podman, _pods(podman, state_dir))
     except EngineUnavailable:  # some container was busy; what matters is whether anything is left
-        podman.remove_pods(_pods(podman, state_dir))
+        pods.remove(podman, _pods(podman, state_dir))
 
 
 def _pods(podman: Podman, state_dir: Path) -> list[str]:
