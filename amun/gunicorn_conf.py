@@ -6,9 +6,11 @@ from typing import Any
 
 from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 
+from . import logs
 from .settings import Settings
 
 _settings = Settings()
+logs.configure(_settings.log_level, _settings.log_format)
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
@@ -17,7 +19,7 @@ graceful_timeout = _settings.grace
 timeout = 120
 preload_app = False
 control_socket_disable = True
-loglevel = _settings.log_level.lower()
+logconfig_dict = logs.configuration(_settings.log_level, _settings.log_format)
 proc_name = "amun"
 
 
