@@ -58,8 +58,9 @@ format: .venv/.installed-dev ## format the code, and mend what lint can mend
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
 
-bench: venv ## measure what the service costs
-	@scripts/bench.sh
+bench: system venv ## measure what the service costs; ONLY=a,f: some of it, N=20: a shorter queue, ROUNDS=3
+	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m bench $(addprefix --only ,$(ONLY)) $(addprefix --inspections ,$(N)) $(addprefix --rounds ,$(ROUNDS))
 
 clean: demo-stop ## remove what was made: .venv, caches and the state of the demo
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .amun

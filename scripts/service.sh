@@ -1,4 +1,4 @@
-# The service in the background, for demo.sh, stop.sh and bench: sourced, in the project's directory.
+# The service in the background, for demo.sh and stop.sh: sourced, in the project's directory.
 # Its state, process id and log lie in AMUN_STATE_DIR.
 # shellcheck shell=sh
 

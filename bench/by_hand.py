@@ -1,0 +1,73 @@
+"""What a person would type instead: podman run and podman build, limited as the service limits its runs and builds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from amun import dockerfile, formats
+from amun.client import Document
+from amun.engines.podman.builds import CPU_PERIOD
+from amun.specification import Requests, Specification
+
+from .service import PATIENCE, Service
+
+
+def run(service: Service, document: Document, image: str, network: str | None) -> float:
+    """Seconds that `podman run` takes for the script of a specification; without `network`, in Podman's default one."""
+    settings, machine = service.settings, service.machine
+    specification = _read(service, document)
+    arguments = ["run", "--rm", "--pull=never", "--user", f"{settings.run_uid}:0"]
+    arguments += ["--cap-drop=all", "--security-opt=no-new-privileges"]
+    arguments += _limits(machine.limits, specification.run.requests)
+    arguments += ["--pids-limit", str(settings.pids_limit)] if "pids" in machine.limits else []
+    arguments += ["--network", network] if network else []
+    with tempfile.TemporaryDirectory() as directory:
+        script = Path(directory, "script")
+        script.write_text(specification.script or "")
+        script.chmod(0o755)
+        # Amun's hook is how pods get a limit of processes; a person has --pids-limit.
+        hooks = Path(directory, "no-hooks")
+        arguments = ["--hooks-dir", str(hooks), *arguments, "--volume", f"{script}:/amun/script:ro"]
+        return _timed(service, *arguments, image, "/amun/script")
+
+
+def build(service: Service, document: Document) -> float:
+    """Seconds that `podman build --no-cache` takes for the environment of a specification."""
+    machine, specification = service.machine, _read(service, document)
+    arguments = ["build", "--no-cache", "--network", machine.build_network]
+    arguments += _limits(machine.limits, specification.build.requests)
+    for volume in machine.build_volumes:
+        arguments += ["--volume", volume]
+    with tempfile.TemporaryDirectory() as directory:
+        context = Path(directory, "context")
+        context.mkdir()
+        for name, content in dockerfile.context(specification).items():
+            (context / name).write_bytes(content)
+        image = Path(directory, "image")
+        seconds = _timed(service, *arguments, "--iidfile", str(image), str(context))
+        service.podman.call("image", "rm", "--force", image.read_text().strip())
+    return seconds
+
+
+def _read(service: Service, document: Document) -> Specification:
+    return Specification.from_document(document, service.settings.defaults)
+
+
+def _limits(limits: Collection[str], requests: Requests) -> list[str]:
+    """What it may use, as far as this machine can limit it."""
+    arguments = []
+    if "cpu" in limits:
+        quota = round(formats.quantity(requests.cpu) * CPU_PERIOD)
+        arguments += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(quota)]
+    if "memory" in limits:
+        arguments += ["--memory", str(int(formats.quantity(requests.memory)))]
+    return arguments
+
+
+def _timed(service: Service, *arguments: str) -> float:
+    begun = time.perf_counter()
+    service.podman.call(*arguments, timeout=PATIENCE)
+    return time.perf_counter() - begun

@@ -1,0 +1,97 @@
+"""(a) From POST to report: a trivial script in an environment that is there, over `podman run` of the same."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+
+from amun import clock
+from amun.engines.podman.command import PodmanError
+
+from . import by_hand, events
+from .figures import Figure, number, ratios, spread
+from .plan import Plan
+
+ROUNDS = 8
+AIM = "≤ 1.5"
+SCRIPT = "#!/bin/sh\necho done\n"
+
+STEPS = (
+    ("posted", "accepted", "POST is answered"),
+    ("accepted", "began", "the controller begins"),
+    ("began", "infra create", "podman kube play makes the pod"),
+    ("infra create", "infra start", "the pod and its network start"),
+    ("infra start", "hwinfo start", "the init container starts"),
+    ("hwinfo start", "hwinfo died", "it describes the hardware"),
+    ("hwinfo died", "run start", "it is removed, the script's container starts"),
+    ("run start", "script start", "the runner starts the script"),
+    ("script start", "script end", "the script runs"),
+    ("script end", "run died", "its container ends"),
+    ("run died", "kept", "the report is made and kept"),
+    ("kept", "seen", "the poller sees it"),
+)
+"""From which moment to which, and what happens between them."""
+
+
+def measure(plan: Plan) -> Iterator[Figure]:
+    """Ratios to `podman run` in the network of runs and in Podman's default one, and where the time goes."""
+    service = plan.service
+    document = plan.specification(SCRIPT)
+    built = service.over(service.submit(document))
+    image = built["build"]["image"]
+    chosen = service.machine.run_network
+    networks: dict[str, str | None] = {f"network {chosen}, which runs have": chosen, "Podman's default network": None}
+    through_amun: list[float] = []
+    by: dict[str, list[float]] = {name: [] for name in networks}
+    refusals: dict[str, str] = {}
+    moments = []
+    for _ in range(plan.rounds or ROUNDS):
+        moments.append(_inspect(plan))
+        through_amun.append(moments[-1]["seen"] - moments[-1]["posted"])
+        for name, network in networks.items():
+            try:
+                by[name].append(by_hand.run(service, document, image, network))
+            except PodmanError as error:
+                refusals[name] = str(error)
+    yield Figure("POST to report", spread(through_amun, "s"))
+    for name, samples in by.items():
+        if name in refusals:
+            yield Figure(f"podman run, {name}", f"does not work here: {refusals[name][:60]}")
+        else:
+            yield Figure(f"podman run, {name}", spread(samples, "s"))
+            yield Figure("  POST to report over it", spread(ratios(through_amun, samples)), AIM)
+    yield from _steps(moments)
+
+
+def _inspect(plan: Plan) -> dict[str, float]:
+    """One inspection; returns when what happened, in seconds since the epoch."""
+    service = plan.service
+    posted = time.time()
+    inspection_id = service.submit(plan.specification(SCRIPT))
+    accepted = time.time()
+    report = service.report(inspection_id)
+    seen = time.time()
+    path = service.settings.state_dir / "inspections" / inspection_id / "items"
+    return {
+        **events.of_pod(service.podman, f"{inspection_id}-0", posted),
+        "posted": posted,
+        "accepted": accepted,
+        "began": path.stat().st_mtime,  # the directory of the only item was made
+        "script start": clock.seconds(report["start_datetime"]),
+        "script end": clock.seconds(report["end_datetime"]),
+        "kept": (path / "0" / "state.json").stat().st_mtime,
+        "seen": seen,
+    }
+
+
+def _steps(moments: list[dict[str, float]]) -> Iterator[Figure]:
+    """Medians of each step; they need not add up to the median of the whole."""
+    for start, end, what in STEPS:
+        taken = [_milliseconds(moment, start, end) for moment in moments if start in moment and end in moment]
+        if taken:
+            yield Figure(f"  until {what}", f"{number(statistics.median(taken))} ms")
+
+
+def _milliseconds(moment: Mapping[str, float], start: str, end: str) -> float:
+    return (moment[end] - moment[start]) * 1000
