@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     attempts: int = Field(
         2, ge=1, description="How often a build or item is started when the platform, not the script, fails it."
     )
-    output_limit: int = Field(10 * 1024**2, ge=1024, description="Bytes kept of each stream an item prints.")
+    output_limit: int = Field(
+        10 * 1024**2, ge=1024, description="Bytes kept of each stream an item prints; a line counts for 16 at least."
+    )
     report_limit: int = Field(10 * 1024**2, ge=1024, description="Bytes of each stream that a report carries.")
     storage_limit: int = Field(
         4 * 1024**3, ge=1024**2, description="Bytes an item may write to disk before it is evicted."

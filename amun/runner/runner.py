@@ -57,6 +57,9 @@ CHUNK = 64 << 10
 LONGEST = 8000
 """Bytes of a frame. Runtimes read logs in blocks of 8 or 16 KiB and split lines that are longer."""
 
+SHORTEST = 16
+"""Bytes that a piece of output counts for at least, lest a log of short lines be nothing but frames around them."""
+
 DRAIN = 0.5
 """Seconds that what the script left behind may go on printing, so that `exec > >(tee log)` loses nothing."""
 
@@ -97,11 +100,13 @@ class Stream:
 
     def frame(self, data: bytes) -> bytes:
         """Frame `data` up to the limit; what is beyond is dropped."""
-        if len(data) > self.left:
-            self.truncated = True
-            data = data[: self.left]
-        self.left -= len(data)
-        lines = data.split(b"\n")
+        lines = data[: self.left].split(b"\n", max(self.left // SHORTEST, 1))
+        if len(lines) > max(self.left // SHORTEST, 1):
+            lines[-1] = b""
+        kept = sum(map(len, lines)) + len(lines) - 1
+        self.left = max(self.left - max(kept, SHORTEST * (len(lines) - (not lines[-1]))), 0)
+        if kept < len(data):
+            self.truncated, self.left = True, 0
         if max(map(len, lines)) > LONGEST:
             return b"".join(map(self._cut, lines[:-1])) + self._pieces(lines[-1])
         last = lines.pop()
@@ -129,9 +134,10 @@ class Run:
         self.deadline_exceeded = False
         self.deadline = self.kill_at = float("inf")
         self.wake_reader, self.wake_writer = os.pipe()
-        self.poll = select.poll()
+        # Not select.poll, which fails once the script has taken away the runner's right to open files (prlimit(2)).
+        self.poll = select.epoll()
         for reader in list(self.open) + [self.wake_reader]:
-            self.poll.register(reader, select.POLLIN)
+            self.poll.register(reader, select.EPOLLIN)
 
     def start(self) -> None:
         """Start the script and arm the deadline."""
@@ -204,7 +210,7 @@ class Run:
 
     def step(self, seconds: "float | None") -> None:
         """Wait for output or a child's end, and take what there is."""
-        for reader, _ in self.poll.poll(None if seconds is None else max(seconds, 0) * 1000):
+        for reader, _ in self.poll.poll(-1 if seconds is None else max(seconds, 0)):
             data = os.read(reader, CHUNK)
             if reader == self.wake_reader:
                 self.reap()

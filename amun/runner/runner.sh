@@ -145,7 +145,10 @@ frame() {
     LC_ALL=C
     truncated=false left=$limit
     while IFS= read -r line && kind=F || { kind=P && [ -n "$line" ]; }; do
-        left=$((left - ${#line} - 1))
+        cost=$((${#line} + 1))
+        # As in runner.py, lest a log of short lines be nothing but frames around them.
+        [ $cost -ge 16 ] || cost=16
+        left=$((left - cost))
         if [ $left -lt 0 ] || [ ${#line} -gt $longest_line ]; then
             truncated=true
             cat >/dev/null 2>&1 || while read -r line; do :; done

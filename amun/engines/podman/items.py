@@ -37,9 +37,12 @@ MARGIN = 2.0
 RETRY_AFTER = 2.0
 """Seconds before what the disk or podman prevented is tried again."""
 
+LOG_OVERHEAD = 10
+"""How many times the output limit an item's log may take: two streams, and the frames around the shortest lines. At
+more, Podman would begin it afresh."""
 
-LOG_OVERHEAD = 4
-"""How many times an item's output its log may take: the decoration of very short lines."""
+LOG_REPORT = 4 * 2**20
+"""Bytes of it that a report may take."""
 
 NO_SHELL = "attempted to invoke a command that was not found"
 """What podman says of an image without /bin/sh."""
@@ -249,7 +252,7 @@ class Items:
         """Create the pod and start it; says what podman said if it refused. Raises `ImageGone`."""
         arguments = ["kube", "play", "--quiet", "--network", self._machine.run_network]
         arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={self._log(run)}"]
-        arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + 2**20}", "-"]
+        arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + LOG_REPORT}", "-"]
         pod = manifests.with_limits(manifests.pod(self._job(run), run.pod, run.item), self._machine.limits)
         try:
             self._podman.call(*arguments, stdin=json.dumps(pod).encode(), timeout=300)
