@@ -14,6 +14,7 @@ from amun import doctor
 from amun.engines.podman import baseimage, cgroups, trials
 from amun.engines.podman.command import Podman
 from amun.engines.podman.machine import Machine, probe
+from amun.errors import EngineUnavailable
 
 # Tries everything that might lead to the host: slirp4netns's and pasta's names for it, and the gateway.
 REACH = """
@@ -93,8 +94,14 @@ def test_a_run_does_not_reach_what_listens_on_this_machine_s_loopback(machine: M
         assert podman.call(*command).strip() == "nothing"
 
 
-def test_nothing_of_the_trials_is_left(machine: Machine, podman: Podman) -> None:
-    assert "amun-probe-" not in podman.call("pod", "ps", "--format", "{{.Name}}")
+def test_nothing_of_a_trial_is_left(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = secrets.token_hex(8)
+    monkeypatch.setattr("amun.engines.podman.trials.secrets.token_hex", lambda size: mark)
+    version = "v2" if (cgroups.ROOT / "cgroup.controllers").exists() else "v1"
+    trials.start_pod(podman, "none", version, ())
+    with pytest.raises(EngineUnavailable):
+        trials.start_pod(podman, "no-such-network", version, ())
+    assert mark not in podman.call("pod", "ps", "--format", "{{.Name}}")
 
 
 def test_the_second_look_costs_no_time(machine: Machine, state: Path) -> None:
