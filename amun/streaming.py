@@ -7,7 +7,7 @@ Flask: a thread is borrowed only to read the next chunk, and a client that leave
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import anyio
@@ -24,6 +24,7 @@ PAUSES = (0.02, 0.05, 0.1, 0.25)
 """Seconds between looks for something new, the last one for as long as there is nothing."""
 
 TYPE = "text/plain; charset=utf-8"
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class PlainTextLogs:
@@ -44,17 +45,27 @@ class PlainTextLogs:
         except AmunError as exc:
             exc.parameters = {**request.path_params, **request.query_params}
             raise
-        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-        await StreamingResponse(_iterate(chunks), headers=headers, media_type=TYPE)(scope, receive, send)
+        try:
+            await StreamingResponse(_iterate(chunks), headers=HEADERS, media_type=TYPE)(scope, receive, send)
+        finally:  # whoever leaves must not leave an open file behind
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(chunks.close)
 
-    def _chunks(self, operation: str, request: Request) -> Iterator[bytes]:
+    def _chunks(self, operation: str, request: Request) -> Generator[bytes]:
         """The log that is asked for; raises what the answer then is, before anything is sent."""
+        return _closable(self._log(operation, request))
+
+    def _log(self, operation: str, request: Request) -> Iterator[bytes]:
         path, query = request.path_params, request.query_params
         options: dict[str, Any] = {"follow": _true(query.get("follow")), "offset": int(query.get("offset", 0))}
         if operation == "get_inspection_build_log":
             return self._inspections.build_log(path["inspection_id"], **options)
         options.update(stream=query.get("stream"), timestamps=_true(query.get("timestamps")))
         return self._inspections.item_output(path["inspection_id"], int(path.get("item", 0)), **options)
+
+
+def _closable(chunks: Iterator[bytes]) -> Generator[bytes]:
+    yield from chunks
 
 
 def _wants_text(request: Request) -> bool:
