@@ -36,7 +36,7 @@ class Inspections:
         `EngineUnavailable`.
         """
         specification = Specification.from_document(document, self._settings.defaults)
-        placement.check(specification, self.engine.nodes())
+        placement.check(specification, self.engine.nodes(free=False))
         content = None if specification.script is None else script.read(specification.script, self._settings)
         context, digest = self._environment(specification)
         inspection = Inspection(
@@ -57,7 +57,7 @@ class Inspections:
         cached = specification.build.cache and self.engine.has_environment(digest)
         answer = {"parameters": specification.to_document(), "environment": digest, "cached": cached}
         try:
-            placement.check(specification, self.engine.nodes())
+            placement.check(specification, self.engine.nodes(free=False))
         except Infeasible as exc:
             return {**answer, "feasible": False, "message": str(exc)}
         return {**answer, "feasible": True, "message": None}

@@ -43,8 +43,11 @@ class Engine(ABC):
         """Raise `EngineUnavailable`, saying what is missing, unless the engine can work now."""
 
     @abstractmethod
-    def nodes(self) -> Sequence[Node]:
-        """The kinds of node inspections may be placed on."""
+    def nodes(self, *, free: bool = True) -> Sequence[Node]:
+        """The kinds of node inspections may be placed on.
+
+        Without `free` it is not counted how many could take one now: quick, however many inspections wait.
+        """
 
     @abstractmethod
     def resolve(self, base: str) -> str | None:

@@ -97,8 +97,8 @@ class PodmanEngine(Engine):
         files.write(self._settings.state_dir / "writable", "")
         self._podman.call("version", "--format", "{{.Client.Version}}", timeout=10)
 
-    def nodes(self) -> Sequence[Node]:
-        running = self.queue().items_running
+    def nodes(self, *, free: bool = True) -> Sequence[Node]:
+        running = self.queue().items_running if free else 0
         return [replace(self._node, free=1 if running < self._settings.max_runs else 0)]
 
     def resolve(self, base: str) -> str | None:
