@@ -185,8 +185,10 @@ def test_the_script_is_the_first_to_die_when_memory_runs_out(run, runner):
 
 
 def test_the_script_starts_with_default_signals(run):
-    ignored = run(PYTHON, "#!/bin/sh\ngrep -E '^Sig(Blk|Ign)' /proc/self/status").stdout
-    assert ignored.split()[1::2] == [b"0" * 16] * 2
+    found = run(PYTHON, "#!/bin/sh\ngrep -E '^Sig(Blk|Ign)' /proc/self/status").stdout
+    # Signals 32 and 33 are the C library's own; make, for one, leaves them ignored, and nobody can change that.
+    of_the_library = 0b11 << 31
+    assert [int(mask, 16) & ~of_the_library for mask in found.split()[1::2]] == [0, 0]
 
 
 def test_binary_output_passes_as_it_is(run):

@@ -20,7 +20,7 @@ from ...buildlog import failed_step
 from ...errors import EngineUnavailable
 from ...inspection import BuildState
 from ...logs import logger
-from . import files, processes
+from . import files, steps
 from .command import Podman
 from .machine import Machine
 from .store import BuildRecord, Store
@@ -94,7 +94,7 @@ class Builds:
         self._stopping.add(build)
         if build not in self._watched:
             self._watch(build)
-        threading.Thread(target=processes.kill_build, args=(self._podman, path), daemon=True).start()
+        threading.Thread(target=steps.kill, args=(path,), daemon=True).start()
 
     def forget_image(self, build: str) -> None:
         """The image is gone although the build was complete: it has to be built again."""
@@ -131,7 +131,7 @@ class Builds:
         arguments = [self._podman.program, "build", "--file", str(recipe), "--network", self._machine.build_network]
         arguments += ["--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
         arguments += ["--label", f"amun.environment={record.environment}", *self._limits(record)]
-        for volume in (*self._machine.build_volumes, f"{path / processes.MARK}:/run/amun-build:ro"):
+        for volume in (*self._machine.build_volumes, f"{path / steps.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
         for name, value in dockerfile.build_arguments({"Dockerfile": recipe.read_bytes()}).items():
             arguments += ["--build-arg", f"{name}={value}"]
@@ -198,7 +198,7 @@ class Builds:
             reason, message = failed_step(log)
             ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
         else:
-            processes.kill_build(self._podman, path)
+            steps.kill(path)
             if (_number(path / "attempt") or 1) < self._attempts:
                 return self._put_back(build)
             message = f"The build was killed {self._attempts} times before it could end."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,6 +94,8 @@ class Podman:
 def last_error(stderr: bytes) -> str:
     """The last error in what podman printed, without its log decoration."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    if len(lines) > 1 and re.fullmatch(r"Error: failed to start \d+ containers", lines[-1]):
+        lines.pop()  # why is what the line before it says
     errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
     error = errors[-1].removeprefix("Error:").strip() if errors else ""
     half = LONGEST_ERROR // 2  # what was done stands in front, the cause at the end

@@ -46,10 +46,14 @@ class PodmanEngine(Engine):
         self._store = Store(settings.state_dir)
         self._bell = Bell(settings.state_dir)
         self._instance = instance(settings.state_dir)
+        self._looked_at: Machine | None = None
 
-    @functools.cached_property
+    @property
     def _machine(self) -> Machine:
-        return machine.for_settings(self._settings)
+        """How Podman works here; looked at again for as long as it does not."""
+        if self._looked_at is None or not self._looked_at.usable:
+            self._looked_at = machine.for_settings(self._settings)
+        return self._looked_at
 
     @functools.cached_property
     def _podman(self) -> Podman:
@@ -95,6 +99,8 @@ class PodmanEngine(Engine):
 
     def check(self) -> None:
         files.write(self._settings.state_dir / "writable", "")
+        if self._machine.problem is not None:
+            raise EngineUnavailable(self._machine.problem)
         self._podman.call("version", "--format", "{{.Client.Version}}", timeout=10)
 
     def nodes(self, *, free: bool = True) -> Sequence[Node]:

@@ -25,8 +25,8 @@ from .command import Podman, PodmanError
 from .container import Container
 from .disk import DiskGuard
 from .machine import Machine
-from .processes import Watch
 from .store import Store
+from .watch import Watch
 
 TICK = 1.0
 """Seconds between looks at deadline and disk while an item runs; its end is noticed at once."""

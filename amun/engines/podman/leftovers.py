@@ -10,18 +10,17 @@ from pathlib import Path
 
 from ...errors import EngineUnavailable
 from ...settings import Settings
-from . import pods
+from . import pods, steps
 from .command import Podman
 from .engine import INSTANCE_LABEL, instance
 from .machine import for_settings
-from .processes import kill_build
 
 
 def stop(podman: Podman, state_dir: Path) -> None:
     """Kill the builds of this state directory and remove its pods. Raises `EngineUnavailable`."""
     for build in (state_dir / "builds").glob("*/"):
         if not (build / "exit").exists():
-            kill_build(podman, build)
+            steps.kill(build)
     try:
         pods.remove(podman, _pods(podman, state_dir))
     except EngineUnavailable:  # some container was busy; what matters is whether anything is left

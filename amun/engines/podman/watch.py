@@ -1,0 +1,39 @@
+"""Waiting for the end of a process that is not our child."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+
+class Watch:
+    """Wakes up when a process ends, or when it is told to. The process need not be a child."""
+
+    def __init__(self, pid: int) -> None:
+        """Watch process `pid`; one that is gone already has ended."""
+        self._told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._told, select.POLLIN)
+        self._process: int | None = None
+        with contextlib.suppress(ProcessLookupError):
+            self._process = os.pidfd_open(pid)
+            self._poll.register(self._process, select.POLLIN)
+
+    def tell(self) -> None:
+        """Wake the waiting thread up."""
+        os.eventfd_write(self._told, 1)
+
+    def ended(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds; True if the process has ended."""
+        if self._process is None:
+            return True
+        woken = {descriptor for descriptor, _ in self._poll.poll(timeout * 1000)}
+        if self._told in woken:
+            os.eventfd_read(self._told)
+        return self._process in woken
+
+    def close(self) -> None:
+        for descriptor in (self._told, self._process):
+            if descriptor is not None:
+                os.close(descriptor)
