@@ -7,6 +7,8 @@ engine plays the very pod that the Job of a cluster has as its template.
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +56,24 @@ class Surroundings:
     labels: Mapping[str, str] | None = None
 
 
+_SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
+
+
+def _dumps(value: object, **options: Any) -> str:
+    """JSON that is YAML too: what JSON escapes as two surrogates is one character there (YAML 1.2, 5.7)."""
+
+    def joined(match: re.Match[str]) -> str:
+        high, low = (int(number, 16) for number in match.groups())
+        return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
+
+    return _SURROGATES.sub(joined, json.dumps(value, **options))
+
+
 def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(TEMPLATES)
     # It is YAML, not HTML; what every value has to pass is tojson.
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
-    # Jinja's own tojson escapes for HTML (\u003c), which YAML reads back the same; keep keys in a stable order.
+    environment.policies["json.dumps_function"] = _dumps
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True}
     return environment
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from amun.client import Client
@@ -21,6 +22,10 @@ from amun.settings import Settings
 from amun.specification import Specification
 
 BASE = "localhost/amun/base:bookworm"
+# No deadlines: the machine may be busy. In CI the same examples each time: a run says something of the change.
+hypothesis.settings.register_profile("amun", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("amun")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
