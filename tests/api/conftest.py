@@ -111,8 +111,9 @@ def build_only(service: Service, base: str) -> str:
 
 @pytest.fixture(scope="session")
 def build_failed(service: Service, base: str) -> str:
-    """An inspection whose build failed, for a package that nobody offers."""
-    document = specification(base, "true", identifier="broken", packages=["there-is-no-such-package"])
+    """An inspection whose build failed, for a file below another one."""
+    files = [{"path": "/etc/passwd/below", "content": "x"}]
+    document = specification(base, "true", identifier="broken", files=files)
     inspection_id = service.submit(document)
     assert service.wait(inspection_id)["phase"] == "build_failed"
     return inspection_id
