@@ -18,18 +18,18 @@ AIM = "≤ 1.5"
 SCRIPT = "#!/bin/sh\necho done\n"
 
 STEPS = (
-    ("posted", "accepted", "POST is answered"),
-    ("accepted", "began", "the controller begins"),
-    ("began", "infra create", "podman kube play makes the pod"),
-    ("infra create", "infra start", "the pod and its network start"),
-    ("infra start", "hwinfo start", "the init container starts"),
-    ("hwinfo start", "hwinfo died", "it describes the hardware"),
-    ("hwinfo died", "run start", "it is removed, the script's container starts"),
-    ("run start", "script start", "the runner starts the script"),
-    ("script start", "script end", "the script runs"),
-    ("script end", "run died", "its container ends"),
-    ("run died", "kept", "the report is made and kept"),
-    ("kept", "seen", "the poller sees it"),
+    ("posted", "accepted", "POST answered (the controller begins meanwhile)"),
+    ("posted", "began", "posted, checked, kept; the controller begins"),
+    ("began", "infra create", "podman kube play begins"),
+    ("infra create", "infra start", "pod and network"),
+    ("infra start", "hwinfo start", "init container starts"),
+    ("hwinfo start", "hwinfo died", "hardware is described"),
+    ("hwinfo died", "run start", "init container goes, the script's starts"),
+    ("run start", "script start", "runner begins"),
+    ("script start", "script end", "script"),
+    ("script end", "run died", "container ends"),
+    ("run died", "kept", "report is made and kept"),
+    ("kept", "seen", "poller sees it"),
 )
 """From which moment to which, and what happens between them."""
 
@@ -90,7 +90,7 @@ def _steps(moments: list[dict[str, float]]) -> Iterator[Figure]:
     for start, end, what in STEPS:
         taken = [_milliseconds(moment, start, end) for moment in moments if start in moment and end in moment]
         if taken:
-            yield Figure(f"  until {what}", f"{number(statistics.median(taken))} ms")
+            yield Figure(f"  {what}", f"{number(statistics.median(taken))} ms")
 
 
 def _milliseconds(moment: Mapping[str, float], start: str, end: str) -> float:

@@ -260,8 +260,10 @@ class PodmanEngine(Engine):
         self._builds.advance(self._store.declared(inspection.id).build)
 
     def run(self, inspection: Inspection) -> None:
-        observation = self.observe(inspection.id)
         watched = {run.item for run in self._items.of(inspection.id)}
+        if not self._items.place() and self._store.started_items(inspection.id) <= watched:
+            return  # as most do in a long queue, at every step
+        observation = self.observe(inspection.id)
         left = [item for item in observation.items if item.outcome is None and item.item not in watched]
         # Those that another controller had started come first: they hold their place already.
         for item in sorted(left, key=lambda item: item.state != "running"):
