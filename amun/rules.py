@@ -93,7 +93,7 @@ def pipfile_with_lock(document: object) -> Found:
 def locked_packages(document: object) -> Found:
     """Each locked package has a name that can be one, and comes from an index that the lock knows."""
     lock: Path = ("python", "requirements_locked")
-    known = {_object(source).get("name") for source in _list(_at(document, *lock, "_meta").get("sources"))}
+    known = [_object(source).get("name") for source in _list(_at(document, *lock, "_meta").get("sources"))]
     for name, package in _at(document, *lock, "default").items():
         path: Path = (*lock, "default", name)
         if message := formats.complaint(formats.python_package, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +17,7 @@ class UniformRequests:
     * A media type is written in lower case, and is JSON where none is named: nothing else is taken anyhow.
     * HEAD is GET whose body nobody waits for.
     * The root of the API is there without the last slash, too.
+    * No path has a line feed in it: Starlette's routes would not know it, and Flask's would.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -23,6 +25,8 @@ class UniformRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if "\n" in scope["path"]:
+                raise HTTPException(404)
             scope = {**scope, "headers": list(scope["headers"])}
             if "transfer-encoding" in Headers(scope=scope):
                 receive = await _whole(scope, receive)

@@ -323,6 +323,16 @@ def test_a_body_that_is_no_specification_is_refused(api: Api, body: bytes) -> No
     assert refused.json()["details"]
 
 
+@pytest.mark.parametrize("name", [{}, [], 1, True, ""])
+def test_a_lock_with_nonsense_in_it_is_refused(api: Api, base: str, name: object) -> None:
+    sources = [{"name": name, "url": "https://pypi.org/simple"}]
+    python = {"requirements": {"packages": {}}, "requirements_locked": {"_meta": {"sources": sources}}}
+    refused = api.post("/inspect", {"base": base, "python": python})
+    assert refused.status_code == 400
+    paths = [problem["path"] for problem in refused.json()["details"]]
+    assert paths == ["python.requirements_locked._meta.sources[0].name"]
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/yaml"])
 def test_a_body_of_another_type_is_refused(api: Api, base: str, content_type: str) -> None:
     body = json.dumps({"base": base})
@@ -368,7 +378,7 @@ def test_hardware_for_a_run_that_is_not_asked_for_is_in_nobodys_way(api: Api, ba
 
 
 @pytest.mark.parametrize("below", READ)
-@pytest.mark.parametrize("inspection_id", [UNKNOWN, "x", "..", "%00", "Inspection-0123456789abcdef", "a%20b"])
+@pytest.mark.parametrize("inspection_id", [UNKNOWN, "x", "..", "%00", "Inspection-0123456789abcdef", "a%0A"])
 def test_an_unknown_inspection_is_404_on_every_path(api: Api, inspection_id: str, below: str) -> None:
     url = f"{api.url}/inspect/{inspection_id}{below}"
     # requests would make /inspect/../status into another path
