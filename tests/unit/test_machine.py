@@ -144,24 +144,39 @@ class TestContainersConf:
         assert tomllib.loads(configuration.to_toml(document)) == document
 
 
-class TestProcessLimitHook:
+class TestPrecreateHook:
     @pytest.mark.parametrize(("given_limit", "expected"), [(None, 512), (0, 512), (-1, 512), (9999, 512), (64, 64)])
     def test_a_container_gets_the_limit_unless_it_has_a_lower_one(self, given_limit: int | None, expected: int) -> None:
         pids = {} if given_limit is None else {"pids": {"limit": given_limit}}
         sent = {"ociVersion": "1.0.2", "linux": {"resources": {**pids, "memory": {"limit": 5}}}}
-        answer = subprocess.run(
-            [sys.executable, "-I", "-S", precreate.__file__, "512"],
-            input=json.dumps(sent),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        received = json.loads(answer.stdout)
+        received = self.answer(sent, 512)
         assert received["linux"]["resources"] == {"pids": {"limit": expected}, "memory": {"limit": 5}}
         assert received["ociVersion"] == "1.0.2"
 
+    @staticmethod
+    def answer(sent: dict[str, Any], limit: int = 0) -> dict[str, Any]:
+        command = [sys.executable, "-I", "-S", precreate.__file__, str(limit)]
+        done = subprocess.run(command, input=json.dumps(sent), capture_output=True, text=True, check=True)
+        received: dict[str, Any] = json.loads(done.stdout)
+        return received
+
+    @pytest.mark.parametrize("linux", [{}, {"seccomp": None}, {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}])
+    def test_a_container_without_limit_and_filter_stays_as_it_is(self, linux: dict[str, Any]) -> None:
+        assert self.answer({"linux": linux}) == {"linux": linux}
+
+    def test_namespaces_mounts_and_keys_are_refused_to_all_but_administrators(self) -> None:
+        calls = [{"names": ["read", "unshare", "clone", "keyctl"], "action": "SCMP_ACT_ALLOW"}]
+        sent = {"process": {"capabilities": {"bounding": []}}, "linux": {"seccomp": {"syscalls": calls}}}
+        rules = self.answer(sent)["linux"]["seccomp"]["syscalls"]
+        allowed = [(rule["names"], bool(rule.get("args"))) for rule in rules if rule["action"] == "SCMP_ACT_ALLOW"]
+        assert allowed == [(["read"], False), (["clone"], True), (["prlimit64"], True), (["prlimit64"], True)]
+        refused = {name for rule in rules if rule["action"] == "SCMP_ACT_ERRNO" for name in rule["names"]}
+        assert refused >= {"unshare", "keyctl", "mount", "setns", "clone3"}
+        sent["process"]["capabilities"]["bounding"].append("CAP_SYS_ADMIN")
+        assert self.answer(sent) == sent
+
     def test_it_is_run_before_every_container(self) -> None:
-        hook = json.loads(configuration.pids_hook("/usr/bin/python3", Path("/amun/precreate.py"), 99))
+        hook = json.loads(configuration.precreate_hook("/usr/bin/python3", Path("/amun/precreate.py"), 99))
         assert hook["stages"] == ["precreate"]
         assert hook["when"] == {"always": True}
         assert hook["hook"]["args"][-2:] == ["/amun/precreate.py", "99"]

@@ -203,10 +203,7 @@ class Prober:
         text = configuration.containers_conf(
             self.facts, runtime, hooks=hooks, inherited=self.inherited, pids_limit=pids_limit
         )
-        if pids_limit:
-            files.write(hooks / "pids.json", configuration.pids_hook(sys.executable, program, pids_limit))
-        else:
-            (hooks / "pids.json").unlink(missing_ok=True)
+        files.write(hooks / "precreate.json", configuration.precreate_hook(sys.executable, program, pids_limit))
         files.write(self.place / "containers.conf", text)
         self.environment["CONTAINERS_CONF"] = str(self.place / "containers.conf")
 
