@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import threading
 
 
 class Watch:
@@ -12,6 +13,8 @@ class Watch:
 
     def __init__(self, pid: int) -> None:
         """Watch process `pid`; one that is gone already has ended."""
+        self._lock = threading.Lock()
+        self._closed = False
         self._told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._told, select.POLLIN)
@@ -21,8 +24,10 @@ class Watch:
             self._poll.register(self._process, select.POLLIN)
 
     def tell(self) -> None:
-        """Wake the waiting thread up."""
-        os.eventfd_write(self._told, 1)
+        """Wake the waiting thread up; one that waits no more is left alone."""
+        with self._lock:
+            if not self._closed:  # by now the descriptor's number may be another's
+                os.eventfd_write(self._told, 1)
 
     def ended(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds; True if the process has ended."""
@@ -34,6 +39,8 @@ class Watch:
         return self._process in woken
 
     def close(self) -> None:
-        for descriptor in (self._told, self._process):
-            if descriptor is not None:
-                os.close(descriptor)
+        with self._lock:
+            self._closed = True
+            for descriptor in (self._told, self._process):
+                if descriptor is not None:
+                    os.close(descriptor)
