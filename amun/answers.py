@@ -62,17 +62,14 @@ def _from_connexion(request: ConnexionRequest, exc: Exception) -> ConnexionRespo
             return _response(exc.status, body(str(exc), exc.parameters or sent, exc.details))
         case ProblemException(status=int() as status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
-        case StarletteHTTPException(status_code=405):  # it knows the methods of the first operation at the path only
-            return _response(405, body(SENTENCES[405], sent), {"Allow": _allowed(request.url.path)})
+        case StarletteHTTPException(status_code=405) if methods := contract.methods(request.url.path):
+            # Starlette knows the methods of the first operation at the path only.
+            headers = {"Allow": ", ".join([*methods, "HEAD"] if "GET" in methods else methods)}
+            return _response(405, body(SENTENCES[405], sent), headers)
         case StarletteHTTPException(status_code=status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
     _log(exc)
     return _response(500, body(INTERNAL, sent))
-
-
-def _allowed(path: str) -> str:
-    methods = contract.methods(path)
-    return ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
 
 
 def _response(status: int, document: dict[str, Any], headers: Any = None) -> ConnexionResponse:

@@ -5,11 +5,31 @@ from __future__ import annotations
 import threading
 import time
 
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from .engines.base import Engine
 from .errors import AmunError
 
 REMEMBERED = 2.0
 """Seconds for which one look at the engine answers for all who ask."""
+
+
+class Liveness:
+    """ASGI middleware: answers ``/liveness`` by itself, without a worker thread, since these may all be busy."""
+
+    path = "/liveness"
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self.path:
+            return await self._app(scope, receive, send)
+        if scope["method"] != "GET":
+            raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        await JSONResponse({"status": "ok"})(scope, receive, send)
 
 
 class Readiness:

@@ -16,7 +16,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 from . import answers, api_v1, contract, engines, formats, logs, metrics
 from .engines.base import Engine
 from .gate import Gate
-from .health import Readiness
+from .health import Liveness, Readiness
 from .inspections import Inspections
 from .request_validation import VALIDATORS
 from .settings import Settings
@@ -42,6 +42,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> connexion.Fl
     _add_pages(app.app, inspections.engine)
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
     app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
     app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, inspections=inspections)
     return app
 
@@ -59,10 +60,6 @@ def _add_pages(app: flask.Flask, engine: Engine) -> None:
     def paths() -> Any:
         described = contract.document()
         return {"paths": [described["servers"][0]["url"] + path for path in described["paths"]]}
-
-    @app.get("/liveness")
-    def liveness() -> Any:
-        return {"status": "ok"}
 
     @app.get("/readiness")
     def ready() -> Any:
