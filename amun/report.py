@@ -7,12 +7,14 @@ a report, with every field of its schema and every field of its type.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, NoReturn
 
 from . import hardware as compare
@@ -84,16 +86,15 @@ def assemble(
 ) -> dict[str, Any]:
     """Return the report of an item that is over.
 
-    :param frames: all frames of its log; the last report frame counts.
+    :param frames: all frames of its log; what a later report frame says replaces what an earlier one said.
     :param script_sha256: hex digest of the script that was sent, for when the runner does not say which one ran.
     :param hardware: what was requested for the run.
     :param limit: bytes of each stream that it carries at most; it says so where there were more.
     """
-    output, cut = _collect(frames, limit)
-    stdout, stderr, account = (bytes(data).decode("utf-8", "replace") for data in output.values())
-    ran = parse_object(account) or {}
+    output, ran, cut = _collect(frames, limit)
+    stdout, stderr = (bytes(data).decode("utf-8", "replace") for data in output.values())
     hwinfo = _hwinfo(ran.get("hwinfo"))
-    started = _text(ran.get("start_datetime")) or outcome.started_at
+    started = _moment(ran.get("start_datetime")) or outcome.started_at
     return {
         **_ending(ran, outcome, cut),
         "stdout": parse_object(stdout) or {},
@@ -106,39 +107,43 @@ def assemble(
         "hostname": _text(ran.get("hostname")) or outcome.hostname,
         "datetime": started,
         "start_datetime": started,
-        "end_datetime": _text(ran.get("end_datetime")) or outcome.finished_at,
+        "end_datetime": _moment(ran.get("end_datetime")) or outcome.finished_at,
         "hardware_match": compare.matches(hardware, hwinfo),
     }
 
 
-def _collect(frames: Iterable[Frame], limit: int | None) -> tuple[dict[str, bytearray], set[str]]:
-    """Put the frames of each stream together; also says which streams had more than `limit` bytes."""
-    output = {"stdout": bytearray(), "stderr": bytearray(), "report": bytearray()}
+def _collect(frames: Iterable[Frame], limit: int | None) -> tuple[dict[str, bytearray], dict[str, Any], set[str]]:
+    """Put together the frames of each stream and the runner's account; also says which streams were cut."""
+    output = {"stdout": bytearray(), "stderr": bytearray()}
+    account: dict[str, Any] = {}
     cut = set()
     for frame in frames:
-        kept = output[frame.stream]
         if frame.stream == "report":
-            kept.clear()
-        elif limit is not None and len(kept) + len(frame.data) > limit:
-            cut.add(frame.stream)
-            kept += frame.data[: max(0, limit - len(kept))]
+            said = parse_object(frame.data.decode("utf-8", "replace")) or {}
+            cut |= _true_of(said.pop("truncated", None))
+            account |= said
             continue
-        kept += frame.data
-    return output, cut
+        kept = output[frame.stream]
+        if limit is not None and len(kept) + len(frame.data) > limit:
+            cut.add(frame.stream)
+        kept += frame.data if limit is None else frame.data[: max(0, limit - len(kept))]
+    return output, account, cut
+
+
+def _true_of(flags: object) -> set[str]:
+    return {name for name, flag in flags.items() if flag is True} if isinstance(flags, dict) else set()
 
 
 def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str]) -> dict[str, Any]:
     # The engine saw the runner's exit code, which is the script's; a report that says otherwise is a forgery.
     code = outcome.exit_code if outcome.exit_code is not None else ran.get("exit_code")
     code = code if isinstance(code, int) else KILLED
-    truncated = ran.get("truncated")
-    truncated = truncated if isinstance(truncated, dict) else {}
     return {
         "exit_code": code,
-        "signal": _text(ran.get("signal")) if ran else _signal_name(outcome.exit_code),
+        "signal": _text(ran.get("signal")) if "exit_code" in ran else _signal_name(outcome.exit_code),
         "oom_killed": ran.get("oom_killed") is True or outcome.oom_killed or outcome.reason == "OOMKilled",
         "deadline_exceeded": ran.get("deadline_exceeded") is True or outcome.reason == "DeadlineExceeded",
-        "truncated": {stream: truncated.get(stream) is True or stream in cut for stream in ("stdout", "stderr")},
+        "truncated": {stream: stream in cut for stream in ("stdout", "stderr")},
     }
 
 
@@ -151,6 +156,11 @@ def _signal_name(exit_code: int | None) -> str | None:
 
 def _hwinfo(text: object) -> dict[str, Any]:
     hwinfo = (parse_object(text) if isinstance(text, str) else None) or {}
+    hwinfo = {
+        name: part if isinstance(part, list if name == "gpus" else dict) else None for name, part in hwinfo.items()
+    }
+    if hwinfo.get("gpus"):
+        hwinfo["gpus"] = [gpu for gpu in hwinfo["gpus"] if isinstance(gpu, dict)]
     features = hwinfo.get("cpu_features")
     flags = features.get("flags") if isinstance(features, dict) else None
     if isinstance(features, dict) and isinstance(flags, list):
@@ -166,7 +176,7 @@ def _software(ran: Mapping[str, Any], hwinfo: Mapping[str, Any]) -> dict[str, An
     return {
         "os_release": release,
         "runtime_environment": {
-            "hardware": {"cpu_family": cpu.get("family"), "cpu_model": cpu.get("model")},
+            "hardware": {"cpu_family": _integer(cpu.get("family")), "cpu_model": _integer(cpu.get("model"))},
             "operating_system": {"name": system.get("id"), "version": system.get("version_id")},
             "python_version": _text(ran.get("python_version")),
             "cuda_version": _cuda_version(_text(ran.get("cuda"))),
@@ -185,6 +195,18 @@ def _usage(used: object) -> dict[str, int | float | None]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _moment(value: object) -> str | None:
+    """RFC 3339 as the runner writes it."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", value, re.ASCII):
+        with contextlib.suppress(ValueError):
+            return value if datetime.fromisoformat(value) else None
+    return None
 
 
 def parse_os_release(text: str | None) -> dict[str, str] | None:
@@ -249,8 +271,12 @@ def _children(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else ()
 
 
-def verdict(report: Mapping[str, Any], outcome: Outcome, hardware: Hardware | None = None) -> Verdict:
-    """Say how an item ended, from its report, what the engine knows, and the hardware requested for the run."""
+def verdict(
+    report: Mapping[str, Any], outcome: Outcome, hardware: Hardware | None = None, script_sha256: str | None = None
+) -> Verdict:
+    """Say how an item ended, from its report, what the engine knows, the hardware requested and the script sent."""
+    if script_sha256 not in (None, report["script_sha256"]):
+        return Verdict("error", "ScriptMismatch", "The script that ran is not the one that was sent.")
     wrong = compare.mismatches(hardware, report["hwinfo"])
     if wrong:
         return Verdict("error", "HardwareMismatch", " ".join(wrong))

@@ -107,6 +107,11 @@ class Stream:
         self.left = max(self.left - max(kept, SHORTEST * (len(lines) - (not lines[-1]))), 0)
         if kept < len(data):
             self.truncated, self.left = True, 0
+            # At once, for who is killed says nothing more.
+            return self._framed(lines) + b'report F {"truncated": {"%s": true}}\n' % self.name.encode()
+        return self._framed(lines)
+
+    def _framed(self, lines: "list[bytes]") -> bytes:
         if max(map(len, lines)) > LONGEST:
             return b"".join(map(self._cut, lines[:-1])) + self._pieces(lines[-1])
         last = lines.pop()
@@ -460,6 +465,8 @@ def main(arguments: "list[str]") -> int:
     killed = oom_kills()
     run = Run(options)
     start = now()
+    # What is said of a run that is killed.
+    write(b"report F " + dumps(dict(known, start_datetime=start)).encode() + b"\n")
     run.start()
     run.follow()
     end = now()

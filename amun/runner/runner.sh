@@ -151,6 +151,7 @@ frame() {
         left=$((left - cost))
         if [ $left -lt 0 ] || [ ${#line} -gt $longest_line ]; then
             truncated=true
+            printf 'report F {"truncated": {"%s": true}}\n' "$1"
             cat >/dev/null 2>&1 || while read -r line; do :; done
             break
         fi
@@ -239,6 +240,8 @@ with_shell() {
     options "$@"
     look_around
     trap terminate TERM INT HUP
+    # What is said of a run that is killed.
+    printf 'report F {%s}\n' "$known"
     exec 4>&1
     {
         introduce

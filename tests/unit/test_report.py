@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amun import contract
 from amun.framing import Frame
 from amun.report import USAGE, Outcome, Verdict, assemble, parse_object, parse_os_release, verdict
 from amun.specification import Hardware
@@ -62,6 +63,7 @@ def report(account=ACCOUNT, outcome=None, hardware=None, **output):
 
 
 def check(found):
+    assert [error.message for error in contract.validator("Report").iter_errors(found)] == []
     assert set(found) == set(TYPES)
     assert [name for name, kind in TYPES.items() if not isinstance(found[name], kind)] == []
     assert list(found["usage"]) == list(USAGE)
@@ -148,16 +150,41 @@ def test_the_last_report_counts():
     assert assemble(frames, Outcome(exit_code=0), SHA)["hostname"] == "pod-1"
 
 
+def test_what_was_known_when_the_run_was_killed_is_in_its_report():
+    known = {name: ACCOUNT[name] for name in ("hwinfo", "hostname", "script_sha256", "start_datetime")}
+    frames = [*log(account=known), *log(account={"truncated": {"stdout": True}})]
+    found = assemble(frames, Outcome(exit_code=137, finished_at="2026-11-23T12:00:09.000000Z"), SHA)
+    check(found)
+    assert (found["hostname"], found["hwinfo"]["cpu_info"]["family"], found["signal"]) == ("pod-1", 6, "SIGKILL")
+    assert found["truncated"] == {"stdout": True, "stderr": False}
+    assert (found["start_datetime"], found["end_datetime"]) == (known["start_datetime"], "2026-11-23T12:00:09.000000Z")
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-11-23", "2026-13-23T12:00:00Z", "", 5])
+def test_a_moment_that_is_none_is_the_engines(moment):
+    assert report({**ACCOUNT, "start_datetime": moment}, Outcome(started_at=SHA))["start_datetime"] == SHA
+
+
+def test_another_script_than_the_one_sent_is_the_platforms_error():
+    assert verdict(report(), Outcome(exit_code=0), None, SHA).reason == "ScriptMismatch"
+    assert verdict(report(), Outcome(exit_code=0), None, ACCOUNT["script_sha256"]).phase == "succeeded"
+
+
 def test_the_exit_code_that_the_engine_saw_beats_one_that_was_forged():
     assert report(account={**ACCOUNT, "exit_code": 0}, outcome=Outcome(exit_code=1))["exit_code"] == 1
 
 
+PARTS = ("cpu_info", "cpu_features", "cpu_type", "platform", "memory", "gpus", "cgroup")
 JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(), st.lists, max_leaves=5)
 
 
 @settings(deadline=None)
-@given(st.fixed_dictionaries({}, optional={name: JSON | st.just({}) for name in ACCOUNT}))
-def test_a_runner_that_talks_nonsense_breaks_no_report(account):
+@given(
+    st.fixed_dictionaries({}, optional={name: JSON | st.just({}) for name in ACCOUNT}),
+    st.fixed_dictionaries({}, optional={name: JSON | st.just({"family": "x"}) | st.just([{}, 1]) for name in PARTS}),
+)
+def test_a_runner_that_talks_nonsense_breaks_no_report(account, hwinfo):
+    check(assemble(log(account={**account, "hwinfo": json.dumps(hwinfo)}), Outcome(), SHA, Hardware(cpu_family=6)))
     check(assemble(log(account=account), Outcome(), SHA, Hardware(cpu_family=6)))
 
 

@@ -5,6 +5,7 @@ Where being the first process matters they run in a PID namespace of their own; 
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 import amun.runner
 from amun.framing import frame
+from amun.report import Outcome, assemble
 
 PROGRAMS = Path(amun.runner.__file__).parent
 PYTHON = [sys.executable, "-I", "-S", "-B", str(PROGRAMS / "runner.py")]
@@ -94,8 +96,13 @@ def left(log, exit_code, seconds=0.0):
             found = frame("", line)
             streams[found.stream] += found.data
     assert log.split(b"\n")[-2].startswith(b"report F {")
-    report = json.loads(streams["report"])
+    report = json.loads(streams["report"].splitlines()[-1])  # all of it; those before are for runs that are killed
     return Left(bytes(streams["stdout"]), bytes(streams["stderr"]), report, exit_code, seconds)
+
+
+def first_output(process):
+    """The first frame of what the script prints. One of the report comes before, for those that are killed."""
+    return next(line for line in process.stdout if not line.startswith(b"report "))
 
 
 def test_output_and_exit_code_are_those_of_the_script(run, runner):
@@ -223,10 +230,35 @@ def test_output_over_the_limit_is_cut_and_said_to_be(run, runner):
     assert found.exit_code == 5
 
 
+def test_a_log_of_short_lines_stays_in_proportion_to_the_limit(run, runner):
+    found = run(runner, "#!/bin/sh\nyes '' | head -n 100; printf x >&2", "--output-limit", 1600)
+    assert (found.stdout, found.report["truncated"]) == (b"\n" * 100, {"stdout": False, "stderr": False})
+    found = run(runner, "#!/bin/sh\nyes '' | head -n 101; printf x >&2", "--output-limit", 1600)
+    assert (found.stdout, found.report["truncated"]) == (b"\n" * 100, {"stdout": True, "stderr": False})
+
+
+def test_one_line_may_be_as_long_as_the_limit(run):
+    text = "#!/bin/sh\nfor size in 500 300 195 5; do head -c $size /dev/zero; sleep 0.05; done"
+    found = run(PYTHON, text, "--output-limit", 1000)
+    assert (len(found.stdout), found.report["truncated"]["stdout"]) == (1000, False)
+
+
+def test_of_a_run_that_is_killed_is_known_what_ran_where_and_whether_output_was_cut(runner, script):
+    command = [*runner, "--output-limit", "100", script("#!/bin/sh\nyes | head -n 50\nsleep 1\necho go >&2\nsleep 60")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        log = b"".join(iter(process.stdout.readline, b"stderr F go\n"))
+        os.killpg(process.pid, signal.SIGKILL)
+    known = assemble([frame("", line) for line in log.splitlines()], Outcome(exit_code=137), "")
+    assert known["script_sha256"] == sha256(Path(command[-1]).read_bytes()).hexdigest()
+    assert known["os_release"]["id"] == platform.freedesktop_os_release()["ID"]
+    assert known["hostname"] == os.uname().nodename
+    assert (known["signal"], known["truncated"]) == ("SIGKILL", {"stdout": True, "stderr": False})
+
+
 def test_output_is_seen_while_the_script_runs(runner, script):
     command = [*runner, script("#!/bin/sh\nprintf 'first\\n'; sleep 60")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout.readline() == b"stdout F first\n"
+        assert first_output(process) == b"stdout F first\n"
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -261,7 +293,7 @@ def test_being_stopped_is_passed_on_and_reported(script):
         script("#!/bin/sh\ntrap 'echo bye; exit 4' TERM\necho go\nwhile :; do sleep 0.1; done"),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"stdout F go\n"
+        assert first_output(process) == b"stdout F go\n"
         process.terminate()
         found = left(process.stdout.read(), process.wait(20))
     assert (found.stdout, found.report["exit_code"], found.report["deadline_exceeded"]) == (b"bye\n", 4, False)
@@ -271,7 +303,7 @@ def test_as_first_process_the_runner_passes_a_stop_on(runner, script, namespace,
     text = "#!/bin/sh\ntrap 'echo bye; exit 4' TERM\necho go\nwhile :; do sleep 0.1; done"
     command = [*namespace, *runner, "--grace", "20", "--home", str(tmp_path), script(text)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"stdout F go\n"
+        assert first_output(process) == b"stdout F go\n"
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
         found = left(process.stdout.read(), process.wait(20))

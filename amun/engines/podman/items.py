@@ -303,10 +303,9 @@ class Items:
         hardware = run.inspection.specification.run.requests.hardware
         outcome = self._outcome(run, state, container, refusal)
         frames = framing.frames(tail.read(self._log(run)))
-        document = report.assemble(
-            frames, outcome, run.inspection.script_sha256 or "", hardware, self._settings.report_limit
-        )
-        found = report.verdict(document, outcome, hardware)
+        sent = run.inspection.script_sha256 or ""
+        document = report.assemble(frames, outcome, sent, hardware, self._settings.report_limit)
+        found = report.verdict(document, outcome, hardware, sent)
         ended = replace(
             state,
             state="terminated",
