@@ -7,9 +7,17 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...errors import EngineUnavailable
+from . import files
+
+HOLD = '"$@" </dev/null; exit "$?"'
+"""A shell that holds its standard input, a lock, until a command has ended; podman's helpers, which stay, do not."""
+
+NOT_FOUND = 127
+"""A shell's exit code where there is no such program; podman has no use for it in what is asked of it here."""
 
 LONGEST_ERROR = 500
 """Characters of an error of podman's that are passed on; it may name a path of any length."""
@@ -32,22 +40,34 @@ class Podman:
         Raises `PodmanError` if it fails, `EngineUnavailable` if it is not there or does not end within `timeout`
         seconds.
         """
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        return self._run([self.program, *arguments], arguments[0], timeout, given)
+
+    def call_locked(self, lock: Path, *arguments: str, timeout: float = 120) -> str:
+        """`call`, with a lock that is held until podman has ended, even if this process is killed before."""
+        with files.open_locked(lock) as held:
+            command = ["/bin/sh", "-c", HOLD, "amun-podman", self.program, *arguments]
+            return self._run(command, arguments[0], timeout, {"stdin": held})
+
+    def _run(self, command: Sequence[str], what: str, timeout: float, given: Mapping[str, Any]) -> str:
         try:
-            done = subprocess.run(
-                [self.program, *arguments],
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
+            done: subprocess.CompletedProcess[bytes] = subprocess.run(
+                command,
                 capture_output=True,
                 env=self.environment,
                 timeout=timeout,
                 check=False,
+                start_new_session=True,  # an interrupt at the terminal must not end containers half-way
+                **given,
             )
         except subprocess.TimeoutExpired as exc:
-            raise EngineUnavailable(f"podman {arguments[0]} did not answer within {timeout:g} s.") from exc
+            raise EngineUnavailable(f"podman {what} did not answer within {timeout:g} s.") from exc
         except OSError as exc:
             raise EngineUnavailable(f"podman cannot be run: {exc.strerror}.") from exc
+        if done.returncode == NOT_FOUND:
+            raise EngineUnavailable("podman cannot be run: there is no such program.")
         if done.returncode != 0:
-            raise PodmanError(last_error(done.stderr) or f"podman {arguments[0]} failed ({done.returncode}).")
+            raise PodmanError(last_error(done.stderr) or f"podman {what} failed ({done.returncode}).")
         return done.stdout.decode(errors="replace")
 
     def on_files(self, *command: str, timeout: float) -> bytes:
@@ -87,8 +107,12 @@ class Podman:
 
     def remove_pods(self, names: Sequence[str]) -> None:
         """Kill and remove pods; those that are gone already are fine."""
+        command = ("pod", "rm", "--force", "--ignore", "--time", "0", *names)
         if names:
-            self.call("pod", "rm", "--force", "--ignore", "--time", "0", *names)
+            try:
+                self.call(*command)
+            except PodmanError:  # the first time it may only find out that a container's monitor was killed
+                self.call(*command)
 
 
 def last_error(stderr: bytes) -> str:

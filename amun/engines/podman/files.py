@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...errors import EngineUnavailable
 
@@ -57,14 +57,17 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON document in `path`, None if there is no such file. Raises `CorruptState`."""
+    """The JSON object in `path`, None if there is no such file. Raises `CorruptState` for anything else."""
     try:
         with disk_errors():
-            return json.loads(path.read_bytes())
+            document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as exc:
         raise CorruptState(path) from exc
+    if not isinstance(document, dict):
+        raise CorruptState(path)
+    return document
 
 
 def set_aside(path: Path) -> None:
@@ -83,6 +86,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_locked(path: Path) -> Iterator[BinaryIO]:
+    """`locked`, and the file itself: a process that is given it holds the lock as well."""
+    with disk_errors():
+        file = path.open("ab")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 @contextlib.contextmanager

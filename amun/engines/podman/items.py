@@ -7,7 +7,6 @@ script is never run twice unless the platform (not the script) failed it, which 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -174,7 +173,7 @@ class Items:
 
     def _attempt(self, run: Run, state: ItemState) -> ItemState:
         """Run the script, or take up a run of it, and keep what came of it; or ask for another attempt."""
-        container = self._take_up(run) if state.state == "running" else None
+        container = self._take_up(run) if state.state == "running" or self._script_has_run(run) else None
         refusal = None
         if container is None and not self._script_has_run(run):
             state = self._prepare(run, state.attempt)
@@ -182,7 +181,8 @@ class Items:
             container = self._container(run)
         if container is not None:
             # One that has ended already needs no watching, and no second look.
-            state = replace(state, started_at=container.started_at or state.started_at)
+            started = container.started_at or state.started_at
+            state = replace(state, state="running", node=self._node, container=pods.CONTAINER, started_at=started)
             self._store.keep_item(run.inspection.id, state)
             self._watch(run, container)
         if container is None or container.running:
@@ -218,7 +218,8 @@ class Items:
 
     def _take_up(self, run: Run) -> Container | None:
         """The container of an item that another controller started, if its script was started at all."""
-        container = self._container(run)
+        with files.locked(self._starting(run)):  # it may be about to start it even now
+            container = self._container(run)
         if container is None or container.started_at is None:
             pods.remove(self._podman, [run.pod])
             return None
@@ -236,6 +237,10 @@ class Items:
     def _log(self, run: Run) -> Path:
         return self._store.item_path(run.inspection.id, run.item) / "log"
 
+    def _starting(self, run: Run) -> Path:
+        """The lock that is held while podman starts the item."""
+        return self._store.item_path(run.inspection.id, run.item) / "starting"
+
     def _prepare(self, run: Run, attempt: int) -> ItemState:
         state = ItemState(
             item=run.item,
@@ -252,10 +257,12 @@ class Items:
         """Create the pod and start it; says what podman said if it refused. Raises `ImageGone`."""
         arguments = ["kube", "play", "--quiet", "--network", self._machine.run_network]
         arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={self._log(run)}"]
-        arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + LOG_REPORT}", "-"]
+        arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + LOG_REPORT}"]
         pod = manifests.with_limits(manifests.pod(self._job(run), run.pod, run.item), self._machine.limits)
+        file = self._log(run).with_name("pod.json")
+        files.write_json(file, pod)
         try:
-            self._podman.call(*arguments, stdin=json.dumps(pod).encode(), timeout=300)
+            self._podman.call_locked(self._starting(run), *arguments, str(file), timeout=300)
         except PodmanError as exc:
             if "image not known" in str(exc):
                 raise ImageGone from exc

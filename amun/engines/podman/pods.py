@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from . import disk
+from . import disk, watch
 from .command import Podman, PodmanError
 from .container import Container
 
@@ -21,10 +21,23 @@ def script_container(pod: str) -> str:
 def remove(podman: Podman, names: Sequence[str]) -> None:
     """Kill and remove pods of which nothing is known; those that are gone already are fine."""
     if names:
-        with contextlib.suppress(PodmanError):  # removing them does it again, with force
-            podman.call("pod", "stop", "--ignore", "--time", "0", *names)
-        found = [podman.inspect_container(script_container(name)) for name in names]
-        remove_ended(podman, names, [Container.from_inspection(document) for document in found if document])
+        for name, container in _scripts(podman, names).items():
+            _end(podman, script_container(name), container)
+        remove_ended(podman, names, list(_scripts(podman, names).values()))
+
+
+def _scripts(podman: Podman, names: Sequence[str]) -> dict[str, Container]:
+    """The containers of these pods' scripts, where there are any."""
+    found = {name: podman.inspect_container(script_container(name)) for name in names}
+    return {name: Container.from_inspection(document) for name, document in found.items() if document}
+
+
+def _end(podman: Podman, name: str, container: Container) -> None:
+    """End a container if it runs. Where its monitor was killed, `podman stop` would wait for ever."""
+    if container.running:
+        command = ["kill"] if watch.has_ended(container.monitor) else ["stop", "--time", "0"]
+        with contextlib.suppress(PodmanError):  # removing it does it again, with force
+            podman.call(*command, name)
 
 
 def remove_ended(podman: Podman, names: Sequence[str], containers: Sequence[Container]) -> None:

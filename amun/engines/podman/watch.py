@@ -12,16 +12,17 @@ class Watch:
     """Wakes up when a process ends, or when it is told to. The process need not be a child."""
 
     def __init__(self, pid: int) -> None:
-        """Watch process `pid`; one that is gone already has ended."""
+        """Watch process `pid`; one that is gone already, or never was (0), has ended."""
         self._lock = threading.Lock()
         self._closed = False
         self._told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._told, select.POLLIN)
         self._process: int | None = None
-        with contextlib.suppress(ProcessLookupError):
-            self._process = os.pidfd_open(pid)
-            self._poll.register(self._process, select.POLLIN)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                self._process = os.pidfd_open(pid)
+                self._poll.register(self._process, select.POLLIN)
 
     def tell(self) -> None:
         """Wake the waiting thread up; one that waits no more is left alone."""
@@ -44,3 +45,12 @@ class Watch:
             for descriptor in (self._told, self._process):
                 if descriptor is not None:
                     os.close(descriptor)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended, be it that its parent has not asked yet how."""
+    watch = Watch(pid)
+    try:
+        return watch.ended(0)
+    finally:
+        watch.close()
