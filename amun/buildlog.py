@@ -59,7 +59,7 @@ def _step_failure(before: str, text: str, cause: str) -> Failure:
     output = before[step.end() :] if step else before
     where = f"step {step['number']}/{step['total']}, " if step else ""
     what = f"{_purpose(text)} failed ({where}{cause.removeprefix('while running runtime: ')})"
-    if cause.endswith("exit status 137") or "Killed signal" in output:
+    if cause.endswith("exit status 137") or "Killed signal" in output or "container exited on killed" in output:
         return Failure("OutOfMemoryKilled", _sentence(f"{what}: a program was killed, most likely for want of memory"))
     said = _telling_line(output)
     return Failure("BuildFailed", _sentence(f"{what}: {said}" if said else what))

@@ -20,6 +20,14 @@ def seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
+def is_moment(text: str) -> bool:
+    """Whether `text` is a moment in RFC 3339."""
+    try:
+        return seconds(text) > 0
+    except ValueError:
+        return False
+
+
 def between(start: str | None, end: str | None) -> float | None:
     """Seconds from `start` to `end`, None where either is missing."""
     return None if start is None or end is None else max(0.0, seconds(end) - seconds(start))

@@ -99,7 +99,7 @@ class Builds:
     def forget_image(self, build: str) -> None:
         """The image is gone although the build was complete: it has to be built again."""
         path = self._store.build_path(build)
-        for name in ("state.json", "started.json", "exit"):
+        for name in ("state.json", "started.json", "exit", "attempt"):
             (path / name).unlink(missing_ok=True)
         self._changed()
 
@@ -225,8 +225,11 @@ class Builds:
 
 
 def _said_why(log: str) -> bool:
-    """Whether podman lived to say why the build failed; a killed one says nothing, and may even exit with 0."""
-    return any(line.startswith("Error:") for line in log.splitlines()[-5:])
+    """Whether podman lived to say why the build failed; a killed one says nothing, and may even exit with 0.
+
+    That a signal killed its runtime says only that: what becomes of the step then, nobody knows.
+    """
+    return any(line.startswith("Error:") and not line.endswith("signal: killed") for line in log.splitlines()[-5:])
 
 
 def _number(path: Path) -> int | None:

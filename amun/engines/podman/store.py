@@ -5,7 +5,7 @@
     STATE/index/MICROSECONDS-ID            every inspection, in order of creation
     STATE/active/MICROSECONDS-ID           those that the controller has not closed
     STATE/inspections/ID/record.json       the inspection (never changes), mount/ (/amun of its runs), cancelled,
-                                           finished, items/N/{started,state,report}.json and items/N/log
+                                           finished, items/N/{pod,started,state,report}.json and items/N/log
     STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json
     STATE/environments/DIGEST              the build that serves the environment now
     STATE/idempotency/SHA256               Idempotency-Key, its inspection and the body it came with
@@ -134,8 +134,10 @@ class Store:
 
     def marked(self, inspection_id: str, what: str) -> str | None:
         """When it happened, None if it did not."""
+        path = self.root / "inspections" / inspection_id / what
         try:
-            return (self.root / "inspections" / inspection_id / what).read_text()
+            moment = path.read_text(errors="replace")
+            return moment if clock.is_moment(moment) else clock.timestamp(path.stat().st_mtime)
         except FileNotFoundError:
             return None
 
@@ -201,7 +203,7 @@ class Store:
         """The build that serves an environment: complete or on its way; None if there is none, or it failed."""
         try:
             build = (self.root / "environments" / _hex(environment)).read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, UnicodeDecodeError):
             return None
         path = self.build_path(build)
         if not (path / "record.json").exists() or (path / "stop.json").exists():
