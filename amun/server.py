@@ -6,7 +6,9 @@ them (PR_SET_PDEATHSIG), so that they can be started again at once.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import hashlib
 import os
 import shutil
 import signal
@@ -23,6 +25,7 @@ from .logs import logger
 from .settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is ours alone, or not used
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 RESTART_PAUSE = 1.0
 """Seconds before a part that died is started again."""
@@ -38,17 +41,30 @@ def environment(settings: Settings) -> dict[str, str]:
     """What both parts run with: these settings, and one directory for the metrics of all processes."""
     given = {f"AMUN_{name.upper()}": str(value) for name, value in settings.model_dump(mode="json").items()}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    directory = settings.state_dir / "metrics"
-    return {**os.environ, **given, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
+    return {**os.environ, **given, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(metrics_directory(settings))}
+
+
+def metrics_directory(settings: Settings) -> Path:
+    """Where all processes of one service keep their metrics, in memory: mapping files of a full disk is fatal."""
+    name = hashlib.sha256(bytes(settings.state_dir)).hexdigest()[:16]
+    place = MEMORY / f"amun-metrics-{os.geteuid()}-{name}"
+    with contextlib.suppress(OSError):
+        place.mkdir(mode=0o700, exist_ok=True)
+        if place.lstat().st_uid == os.geteuid():  # anybody may have made something there
+            return place
+    return settings.state_dir / "metrics"
 
 
 def serve(settings: Settings) -> int:
     """Run both parts until a signal; returns the exit code."""
     logs.configure(settings.log_level, settings.log_format)
-    metrics = settings.state_dir / "metrics"
+    metrics = metrics_directory(settings)
     shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(parents=True)
-    return _Parts(environment(settings)).run()
+    metrics.mkdir(mode=0o700, parents=True)
+    try:
+        return _Parts(environment(settings)).run()
+    finally:
+        shutil.rmtree(metrics, ignore_errors=True)
 
 
 class _Parts:
@@ -99,8 +115,8 @@ def _die_with_parent() -> None:
 def control(settings: Settings) -> int:
     """``amun controller``: run the controller until a signal."""
     logs.configure(settings.log_level, settings.log_format)
-    directory = settings.state_dir / "metrics"
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = metrics_directory(settings)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(directory))
     controller = Controller(engines.load(settings))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -118,6 +118,7 @@ class Service:
                     os.kill(pid, signal.SIGKILL)
         if not names and self.process is not None:
             self.process.wait(10)
+            wait_until(lambda: not self.parts("gunicorn"))
 
     def stop(self) -> None:
         """SIGTERM, as a person or an init system would."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from .node import this_node
 from .outcome import Machine
 from .store import UNREADABLE, Declared, Store
 
+LOOK_AGAIN = 3.0
+"""Seconds for which a machine on which Podman does not work is taken to stay so."""
+
 INSTANCE_LABEL = "amun/instance"
 """Label of all pods of one state directory; `instance` says which."""
 
@@ -46,14 +50,18 @@ class PodmanEngine(Engine):
         self._store = Store(settings.state_dir)
         self._bell = Bell(settings.state_dir)
         self._instance = instance(settings.state_dir)
-        self._looked_at: Machine | None = None
+        self._found: Machine | None = None
+        self._look_again = 0.0
 
     @property
     def _machine(self) -> Machine:
-        """How Podman works here; looked at again for as long as it does not."""
-        if self._looked_at is None or not self._looked_at.usable:
-            self._looked_at = machine.for_settings(self._settings)
-        return self._looked_at
+        """How Podman works here. Raises `EngineUnavailable` while it does not, so nothing is made that rests on it."""
+        if self._found is None or (not self._found.usable and time.monotonic() > self._look_again):
+            self._found = machine.for_settings(self._settings)
+            self._look_again = time.monotonic() + LOOK_AGAIN
+        if self._found.problem is not None:
+            raise EngineUnavailable(self._found.problem)
+        return self._found
 
     @functools.cached_property
     def _podman(self) -> Podman:
@@ -99,8 +107,6 @@ class PodmanEngine(Engine):
 
     def check(self) -> None:
         files.write(self._settings.state_dir / "writable", "")
-        if self._machine.problem is not None:
-            raise EngineUnavailable(self._machine.problem)
         self._podman.call("version", "--format", "{{.Client.Version}}", timeout=10)
 
     def nodes(self, *, free: bool = True) -> Sequence[Node]:
