@@ -43,11 +43,11 @@ class Podman:
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         return self._run([self.program, *arguments], arguments[0], timeout, given)
 
-    def call_locked(self, lock: Path, *arguments: str, timeout: float = 120) -> str:
-        """`call`, with a lock that is held until podman has ended, even if this process is killed before."""
+    def call_locked(self, lock: Path, *arguments: str, place: Path, timeout: float = 120) -> str:
+        """`call` in a directory, with a lock held until podman has ended, even if this process is killed before."""
         with files.open_locked(lock) as held:
             command = ["/bin/sh", "-c", HOLD, "amun-podman", self.program, *arguments]
-            return self._run(command, arguments[0], timeout, {"stdin": held})
+            return self._run(command, arguments[0], timeout, {"stdin": held, "cwd": place})
 
     def _run(self, command: Sequence[str], what: str, timeout: float, given: Mapping[str, Any]) -> str:
         try:

@@ -43,6 +43,10 @@ more, Podman would begin it afresh."""
 LOG_REPORT = 4 * 2**20
 """Bytes of it that a report may take."""
 
+OOM = "oom"
+"""A file that conmon creates, where podman was called, when memory runs out in a container and control groups are of
+version 1. Podman looks for it elsewhere."""
+
 NO_SHELL = "attempted to invoke a command that was not found"
 """What podman says of an image without /bin/sh."""
 
@@ -261,8 +265,9 @@ class Items:
         pod = manifests.with_limits(manifests.pod(self._job(run), run.pod, run.item), self._machine.limits)
         file = self._log(run).with_name("pod.json")
         files.write_json(file, pod)
+        file.with_name(OOM).unlink(missing_ok=True)
         try:
-            self._podman.call_locked(self._starting(run), *arguments, str(file), timeout=300)
+            self._podman.call_locked(self._starting(run), *arguments, str(file), place=file.parent, timeout=300)
         except PodmanError as exc:
             if "image not known" in str(exc):
                 raise ImageGone from exc
@@ -334,7 +339,7 @@ class Items:
         return report.Outcome(
             exit_code=container.exit_code,
             reason=run.stop_reason,
-            oom_killed=container.oom_killed,
+            oom_killed=container.oom_killed or self._log(run).with_name(OOM).exists(),
             started_at=container.started_at,
             finished_at=container.finished_at,
         )
