@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 
-from . import logs
+from . import lifeline, logs
 from .settings import Settings
 
 _settings = Settings()
@@ -21,6 +22,11 @@ preload_app = False
 control_socket_disable = True
 logconfig_dict = logs.configuration(_settings.log_level, _settings.log_format)
 proc_name = "amun"
+
+
+def post_fork(server: Any, _worker: Any) -> None:
+    """A worker without its master would keep the port, and nobody would ever end it."""
+    lifeline.end_with_parent(signal.SIGKILL, server.pid)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

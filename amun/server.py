@@ -7,7 +7,6 @@ them (PR_SET_PDEATHSIG), so that they can be started again at once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import shutil
@@ -19,14 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from . import engines, logs
+from . import engines, lifeline, logs
 from .controller import Controller
 from .logs import logger
 from .settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is ours alone, or not used
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 RESTART_PAUSE = 1.0
 """Seconds before a part that died is started again."""
 
@@ -92,7 +90,7 @@ class _Parts:
         self._ending = True
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, env=self._environment, preexec_fn=_die_with_parent)
+        return subprocess.Popen(command, env=self._environment, preexec_fn=_end_with_parent)
 
     def _stop(self) -> int:
         for process in self._processes.values():
@@ -105,11 +103,8 @@ class _Parts:
         return 0
 
 
-_LIBC = ctypes.CDLL(None)
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _end_with_parent() -> None:
+    lifeline.end_with_parent(signal.SIGTERM)
 
 
 def control(settings: Settings) -> int:
