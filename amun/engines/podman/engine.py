@@ -31,6 +31,9 @@ from .store import UNREADABLE, Declared, Store
 LOOK_AGAIN = 3.0
 """Seconds for which a machine on which Podman does not work is taken to stay so."""
 
+ENOUGH = 64 * 1024
+"""Bytes that must fit on the disk of the state directory, lest the engine be called unavailable."""
+
 INSTANCE_LABEL = "amun/instance"
 """Label of all pods of one state directory; `instance` says which."""
 
@@ -106,7 +109,7 @@ class PodmanEngine(Engine):
     # -- asked by the API ---------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        files.write(self._settings.state_dir / "writable", "")
+        files.write(self._settings.state_dir / "writable", bytes(ENOUGH))
         self._podman.call("version", "--format", "{{.Client.Version}}", timeout=10)
 
     def nodes(self, *, free: bool = True) -> Sequence[Node]:
@@ -146,11 +149,23 @@ class PodmanEngine(Engine):
         with self._store.environment_lock(inspection.environment):
             build = self._store.current_build(inspection.environment) if inspection.specification.build.cache else None
             cached = build is not None
-            if build is None:
-                build = self._store.new_build(inspection, submission.context)
-                self._store.serve(inspection.environment, build)
-            self._store.declare(Declared(inspection, build, cached), submission.script)
+            if build is not None:
+                self._store.declare(Declared(inspection, build, cached), submission.script)
+            else:
+                self._declare_with_build(submission)
         return Accepted(inspection.id, cached)
+
+    def _declare_with_build(self, submission: Submission) -> None:
+        inspection = submission.inspection
+        build = self._store.new_build(inspection, submission.context)
+        try:
+            self._store.declare(Declared(inspection, build, cached=False), submission.script)
+            self._store.serve(inspection.environment, build)
+        except EngineUnavailable:
+            with contextlib.suppress(InspectionNotFound):
+                self._store.discard(inspection.id)
+            self._store.remove_build(build)
+            raise
 
     def inspections(self) -> Sequence[str]:
         return self._store.ids()
@@ -169,9 +184,20 @@ class PodmanEngine(Engine):
         try:
             return replace(observation, build=self._build_state(declared), items=self._item_states(declared.inspection))
         except CorruptState as exc:
-            if observation.finished_at is None:  # the controller works it out again
-                return replace(observation, items=tuple(ItemState(item) for item in declared.inspection.items))
-            return replace(observation, defect=str(exc))
+            if observation.finished_at is not None:
+                return replace(observation, defect=str(exc))
+            return replace(observation, **self._readable_states(declared))
+
+    def _readable_states(self, declared: Declared) -> dict[str, Any]:
+        """States of an inspection that goes on; the controller works out again what cannot be read."""
+        items = [ItemState(item) for item in declared.inspection.items]
+        build = BuildState()
+        with contextlib.suppress(CorruptState):
+            build = self._build_state(declared)
+        for item in declared.inspection.items:
+            with contextlib.suppress(CorruptState):
+                items[item] = self._store.item(declared.inspection.id, item)
+        return {"build": build, "items": tuple(items)}
 
     def _defective(self, inspection_id: str, exc: CorruptState) -> Observation:
         moment = self._store.marked(inspection_id, "finished")
@@ -283,13 +309,16 @@ class PodmanEngine(Engine):
             self._items.start(inspection, item.item, observation.build.image or "")
 
     def stop(self, inspection: Inspection) -> None:
-        self._take_up_to_stop(inspection)
+        observation = self.observe(inspection.id)
+        if observation.defect is not None:  # nobody knows any more what it has
+            return self._housekeeping.remove_pods(inspection.id)
+        self._take_up_to_stop(observation)
         self._items.stop(inspection.id, "Cancelled")
         self._stop_build(inspection)
 
-    def _take_up_to_stop(self, inspection: Inspection) -> None:
+    def _take_up_to_stop(self, observation: Observation) -> None:
         """Items that another controller started are watched first: only who watches an item can end it in order."""
-        observation = self.observe(inspection.id)
+        inspection = observation.inspection
         watched = {run.item for run in self._items.of(inspection.id)}
         for item in observation.items:
             if item.state == "running" and item.item not in watched:

@@ -33,12 +33,18 @@ class Housekeeping:
         orphans = [pod["Name"] for pod in self._pods(self._label) if not self._needed(pod)]
         pods.remove(self._podman, orphans)
 
+    def remove_pods(self, inspection_id: str) -> None:
+        """Remove all pods of an inspection."""
+        pods.remove(self._podman, [pod["Name"] for pod in self._pods(f"inspection={inspection_id}")])
+
     def _pods(self, label: str) -> list[dict[str, str]]:
         pods: list[dict[str, str]] = self._podman.json("pod", "ps", "--filter", f"label={label}", "--format", "json")
         return pods or []
 
     def _needed(self, pod: dict[str, str]) -> bool:
         inspection_id, _, item = pod["Name"].rpartition("-")
+        if self._store.marked(inspection_id, "finished") is not None:
+            return False
         try:
             return self._store.item(inspection_id, int(item)).state == "running"
         except (files.CorruptState, ValueError):
@@ -52,7 +58,7 @@ class Housekeeping:
         for inspection_id in deleted:
             items.stop(inspection_id, "Deleted")
             if not items.of(inspection_id):
-                pods.remove(self._podman, [pod["Name"] for pod in self._pods(f"inspection={inspection_id}")])
+                self.remove_pods(inspection_id)
                 self._store.empty_trash(inspection_id)
         if deleted:
             self._stop_unused_builds(builds)

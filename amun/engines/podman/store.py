@@ -284,7 +284,7 @@ class Store:
             kept: dict[str, str] | None = files.read_json(self.root / "idempotency" / _sha256(key))
         except CorruptState:
             return None
-        return kept
+        return kept if kept is not None and kept.keys() >= {"id", "fingerprint"} else None
 
     def keep_key(self, key: str, inspection_id: str, fingerprint: str) -> None:
         files.write_json(self.root / "idempotency" / _sha256(key), {"id": inspection_id, "fingerprint": fingerprint})
