@@ -1,0 +1,3 @@
+#!/bin/sh
+# Ends as a crash does.
+kill -SEGV $$

