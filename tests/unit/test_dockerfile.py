@@ -42,6 +42,14 @@ def commands(specification: Specification) -> list[list[str]]:
     return [json.loads(rest) for instruction, rest in instructions(specification) if instruction == "RUN"]
 
 
+def variables_of(specification: Specification) -> dict[str, str]:
+    """Names of variables, and their values as they are written."""
+    pair = r'([A-Za-z_]\w*)=((?:"(?:[^"\\]|\\.)*")+|[^"\s]*)(?: +|\Z)'
+    written = [rest for instruction, rest in instructions(specification) if instruction == "ENV"]
+    assert all(re.fullmatch(f"(?:{pair})+", rest, re.DOTALL) for rest in written)
+    return dict(found for rest in written for found in re.findall(pair, rest, re.DOTALL))
+
+
 def expand(word: str, variables: dict[str, str]) -> str:
     """Read the value of an ENV as the Dockerfile reference says of double quotes; refuse what is outside of them."""
     assert re.fullmatch(r'("([^"\\]|\\.)*")+', word, re.DOTALL), word
@@ -151,7 +159,7 @@ def test_values_of_variables_arrive_verbatim(values: list[str]) -> None:
     variables = tuple(Variable(f"V{index}", value) for index, value in enumerate(values))
     specification = replace(PLAIN, environment=variables)
     newline = build_arguments(context(specification))
-    found = dict(rest.split("=", 1) for instruction, rest in instructions(specification) if instruction == "ENV")
+    found = variables_of(specification)
     assert {name: expand(word, newline) for name, word in found.items() if name != "HOME"} == {
         variable.name: variable.value for variable in variables
     }
@@ -163,8 +171,7 @@ def test_long_values_go_over_lines_that_builders_can_read(value: str) -> None:
     specification = replace(PLAIN, environment=(Variable("LONG", value),))
     dockerfile = context(specification)["Dockerfile"]
     assert max(map(len, dockerfile.split(b"\n"))) < 2**16
-    word = dict(rest.split("=", 1) for instruction, rest in instructions(specification) if instruction == "ENV")["LONG"]
-    assert expand(word, {NEWLINE: "\n"}) == value
+    assert expand(variables_of(specification)["LONG"], {NEWLINE: "\n"}) == value
 
 
 def test_line_end_is_asked_for_only_where_it_is_needed() -> None:
