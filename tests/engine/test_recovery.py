@@ -135,10 +135,10 @@ class Patient:
             self.service.kill()
 
     def leader(self) -> int:
-        """Process id of the controller that acts (proc_locks(5))."""
+        """Process id of the controller that acts (proc_locks(5)), 0 if there is none."""
         inode = (self.service.state_dir / "controller.lock").stat().st_ino
         locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        return next(int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].endswith(f":{inode}"))
+        return next((int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].endswith(f":{inode}")), 0)
 
 
 @pytest.fixture(scope="module")
@@ -266,8 +266,7 @@ def test_a_follower_hears_all_of_a_script_though_the_api_is_killed(patient: Pati
     assert patient.service.wait(made)["phase"] == "succeeded"
 
 
-def test_another_controller_takes_over_while_an_item_is_being_started(patient: Patient) -> None:
-    """Those that stand by come in while podman still does what it was told by the one before."""
+def test_controllers_that_stand_by_take_over(patient: Patient) -> None:
     command = [sys.executable, "-m", "amun", "controller"]
     moments = (0.1, 0.4)
     with patient.service.log.open("ab") as log:
@@ -468,11 +467,20 @@ def _entries(state_dir: Path) -> list[str]:
 # -- Podman gone ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
+SLOW_PODMAN = """#!/bin/sh
+case $1-$2 in kube-play) while [ -e "$0.slow" ]; do sleep 0.1; done ;; esac
+exec {podman} "$@"
+"""
+"""Podman, but starts no pod as long as a certain file lies beside it."""
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with all programs of this machine, for PATH: what is removed from it is not installed."""
-    place = tmp_path / "programs"
-    place.mkdir()
+    place = tmp_path_factory.mktemp("programs")
+    podman = place / "podman"
+    podman.write_text(SLOW_PODMAN.format(podman=shutil.which("podman")))
+    podman.chmod(0o755)
     for directory in os.environ["PATH"].split(os.pathsep):
         for program in Path(directory).iterdir() if Path(directory).is_dir() else ():
             with contextlib.suppress(FileExistsError):
@@ -480,11 +488,19 @@ def programs(tmp_path: Path) -> Path:
     return place
 
 
-def test_without_podman_the_service_says_so_and_goes_on_when_it_is_back(
-    programs: Path, own_service: Callable[..., Service], base: str
-) -> None:
-    service = own_service(max_runs=2)
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory, programs: Path, base: str) -> Iterator[Service]:
+    """A service on whose PATH nothing but `programs` is, not started yet."""
+    service = Service(tmp_path_factory.mktemp("without") / "state", workers=1, grace=1, max_runs=2)
     service.environment["PATH"] = str(programs)
+    yield service
+    service.finish()
+
+
+def test_without_podman_the_service_says_so_and_goes_on_when_it_is_back(
+    programs: Path, without: Service, base: str
+) -> None:
+    service = without
     with _away(programs / "podman"):
         service.start()
         assert "Podman is not installed" in _obstacle(service)
@@ -517,9 +533,30 @@ def test_without_podman_the_service_says_so_and_goes_on_when_it_is_back(
     patient.leaves_nothing()
 
 
+def test_what_a_killed_controller_was_starting_is_waited_for(programs: Path, without: Service, base: str) -> None:
+    """Podman goes on starting the pod; the next controller must not start it a second time beside it."""
+    if without.process is None:
+        without.start()
+    patient = Patient(without, base)
+    patient.once(patient.submit(script=script(0)))
+    held_up = programs / "podman.slow"
+    held_up.touch()
+    try:
+        made = patient.submit(script=script(0))
+        wait_until(patient.item_path(made, 0, "started.json").exists, 60)
+        killed = patient.leader()
+        patient.kill("controller")
+        wait_until(lambda: patient.leader() not in (0, killed), 60)
+        time.sleep(3)  # in which the next one does what it will
+    finally:
+        held_up.unlink()
+    patient.once(made)
+    patient.leaves_nothing()
+
+
 @contextlib.contextmanager
 def _away(program: Path) -> Iterator[None]:
-    place = program.parent.parent / program.name
+    place = program.parent.parent / f"{program.name}-away"
     program.rename(place)
     try:
         yield
