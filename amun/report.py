@@ -33,6 +33,15 @@ KILLED = 128 + signal.SIGKILL
 DEEPEST = 200
 """Levels of nesting in what a script prints. JSON that is deeper breaks its readers, ours among them."""
 
+LARGE = 1 << 20
+"""Characters of JSON that are read whatever they are made of."""
+
+MOST_PARTS = 100_000
+"""Lists and objects in what is larger than that: each takes twenty times the room that its two brackets took."""
+
+MOST_VALUES = 1_000_000
+"""Values in them."""
+
 PLATFORM = frozenset(
     {
         "ContainerStatusUnknown",
@@ -235,9 +244,12 @@ def _cuda_version(text: str | None) -> str | None:
 def parse_object(text: str) -> dict[str, Any] | None:
     """Return the JSON object that is all of `text`; None if there is anything else.
 
-    Python's reader takes more than JSON: NaN and Infinity, numbers beyond the range of a double, halves of surrogate
-    pairs. The first two are refused, the last replaced, so that what was read can be written again.
+    What would take many times its own size to read counts as anything else. Python's reader takes more than JSON: NaN
+    and Infinity, numbers beyond the range of a double, halves of surrogate pairs. The first two are refused, the last
+    replaced, so that what was read can be written again.
     """
+    if not text.lstrip().startswith("{") or not _bearable(text):
+        return None
     try:
         document = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         if "\\u" in text and not _deeper(document, DEEPEST):
@@ -246,6 +258,11 @@ def parse_object(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and not _deeper(document, DEEPEST) else None
+
+
+def _bearable(text: str) -> bool:
+    parts, values = text.count("{") + text.count("["), text.count(",")
+    return len(text) <= LARGE or (parts <= MOST_PARTS and values <= MOST_VALUES)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -132,6 +132,16 @@ def test_output_that_is_no_json_object_is_an_empty_object_and_its_text_stays(pri
     assert found["stdout_text"] == printed.decode("utf-8", "replace")
 
 
+def test_json_that_would_take_far_more_room_than_its_text_stays_text():
+    limit = 1 << 20
+    for text in ('{"a": [' + "[]," * 400_000 + "1]}", '{"a": [' + "1," * 1_100_000 + "1]}"):
+        assert len(text) > limit
+        assert parse_object(text) is None
+    assert parse_object('{"a": [' + "[]," * 300_000 + "1]}") is not None
+    assert parse_object('{"a": [' + "0.12345678," * 200_000 + "1]}") is not None
+    assert parse_object("[" * 2_000_000) is None
+
+
 def test_half_a_surrogate_pair_does_not_get_into_the_response():
     found = report(stdout=rb'{"a\ud800": ["\udfff", "\ud83d\ude00"]}')
     check(found)

@@ -96,6 +96,7 @@ class Items:
         self._changed = changed
         self._image_gone = image_gone
         self._runs: dict[tuple[str, int], Run] = {}
+        self._reporting = threading.Lock()  # one at a time: a report takes many times what a script printed
 
     def running(self) -> int:
         return len(self._runs)
@@ -192,10 +193,13 @@ class Items:
         if container is None or container.running:
             container = self._container(run)
         run.ended = None if container is None or container.running else container
-        ended, document = self._collect(run, state, container, refusal)
-        if self._may_start_again(run, ended):
+        with self._reporting:
+            ended, document = self._collect(run, state, container, refusal)
+            again = self._may_start_again(run, ended)
+            if not again:
+                self._store.keep_item(run.inspection.id, ended, document)
+        if again:
             return self._again(run, ended)
-        self._store.keep_item(run.inspection.id, ended, document)
         logger.info(
             "item ended", inspection_id=run.inspection.id, item=run.item, outcome=ended.outcome, reason=ended.reason
         )
