@@ -302,21 +302,21 @@ def test_no_more_run_at_a_time_than_there_are_places_and_those_submitted_first_g
     before, after = desk.end(first, "succeeded").items, desk.end(second, "succeeded").items
     places = desk.site.settings.max_runs
     assert most_at_once([*before, *after]) <= places
-    assert max(item.started_at or "" for item in before) < (after[0].started_at or "")
+    assert min(item.finished_at or "" for item in before) < (after[0].started_at or "")
 
 
 def test_deadlines_count_from_the_start_only(desk: Desk) -> None:
     """The second waits for the first's build, then for its turn: longer in all than its own deadlines allow."""
-    first = desk.submit(slow(60), build={"timeout": 5})
-    second = desk.submit(quick(), script="sleep 2", run={"timeout": 4}, build={"timeout": 4}, batch_size=2)
+    first = desk.submit(slow(90), build={"timeout": 16})
+    second = desk.submit(quick(), script="sleep 6", run={"timeout": 11}, build={"timeout": 15}, batch_size=2)
     third = desk.submit(script=ENDLESS, run={"timeout": 1})
     failed = desk.end(first, "build_failed")
     assert failed.build.reason == "DeadlineExceeded"
     assert "to go" in desk.build_log(first)
     observation = desk.end(second, "succeeded")
     build, items = observation.build, observation.items
-    assert (clock.between(observation.inspection.created, build.finished_at) or 0) > 4
-    assert (clock.between(items[0].started_at, items[1].finished_at) or 0) > 4
+    assert (clock.between(observation.inspection.created, build.finished_at) or 0) > 15
+    assert (clock.between(items[0].started_at, items[1].finished_at) or 0) > 11
     observation = desk.end(third, "failed")
     assert observation.items[0].reason == "DeadlineExceeded"
     assert desk.report(third)["stdout_text"] == "started\n"
