@@ -158,7 +158,7 @@ class Gauge:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.25):
+        while not self._over.wait(0.5):
             start = time.monotonic()
             assert requests.get(f"{self._url}/liveness", timeout=30).status_code == 200
             self.answers.append(time.monotonic() - start)
@@ -228,8 +228,8 @@ def fight(service: Service, images: dict[str, str], gauge: Gauge) -> Battle:
         run = {"timeout": limits.seconds, "requests": {"cpu": "500m", "memory": limits.memory}}
         document = {"base": images[runner], "script": text, "run": run}
         ids[runner, name] = service.submit(document)
-        if number % 6 == 0:
-            honest.append(service.submit({"base": images["shell" if number % 12 else "python"], "script": HONEST}))
+        if number % 8 == 0:
+            honest.append(service.submit({"base": images["shell" if number % 16 else "python"], "script": HONEST}))
     return Battle(service, ids, honest, gauge, texts)
 
 
