@@ -276,7 +276,7 @@ def test_controllers_that_stand_by_take_over(patient: Patient) -> None:
         for item, moment in enumerate(moments):
             wait_until(patient.item_path(made, item, "started.json").exists, 60, pause=0.005)
             time.sleep(moment)
-            os.kill(patient.leader(), signal.SIGKILL)
+            os.kill(wait_until(patient.leader), signal.SIGKILL)
         patient.once(made)
         assert len(tokens(patient.build_log(made))) == 1
     finally:
