@@ -1,0 +1,281 @@
+"""The objects of a cluster, with no HTTP: what an API server does to what it is asked to keep.
+
+Kinds are named by their names (``"Pod"``), namespaces default to the store's own. What is returned is the caller's to
+change; it has no effect on the store. Refusals are `ApiError`, worded as the real ones.
+
+For controllers in this process::
+
+    for event in store.subscribe("Job", "Pod"):         # those that exist as ADDED, then all that happens
+        store.update("Pod", name, lambda pod: pod["status"].update(phase="Running"))
+        store.log("Pod", name, "run").write(b"out\\n")
+        store.delete("Pod", name, grace=0)              # as the kubelet does, once the containers are over
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.cluster import admission, errors, patching, selectors
+from tests.cluster.collector import Collector
+from tests.cluster.entries import Entry, clone
+from tests.cluster.history import Event, History, Subscription
+from tests.cluster.kinds import BY_NAME, Kind
+from tests.cluster.logs import Log
+
+Document = dict[str, Any]
+Key = tuple[str, str]  # namespace ("" for what has none), name
+
+SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # what generated names end with
+
+
+class Store:
+    """All objects, what happened to them, and what their containers printed."""
+
+    def __init__(self, namespace: str = "amun-inspection", clock: Callable[[], datetime] | None = None) -> None:
+        self.namespace = namespace
+        self.clock = clock or (lambda: datetime.now(UTC))
+        self.lock = threading.RLock()  # hold it to do several things as one
+        self.version = 1000
+        self.histories = {kind: History() for kind in BY_NAME}
+        self.digests: dict[str, str | errors.ApiError] = {}  # what registries have: reference → digest, or an error
+        self._objects: dict[str, dict[Key, Entry]] = {kind: {} for kind in BY_NAME}
+        self._logs: dict[tuple[str, str, str, str], Log] = {}
+        self._subscriptions: list[tuple[frozenset[str], Subscription]] = []
+        self._collector = Collector(self)
+        for name in ("default", namespace):
+            self.create("Namespace", {"metadata": {"name": name}})
+
+    # -- read ---------------------------------------------------------------------------------------------------
+
+    def now(self) -> str:
+        """The time as objects write it."""
+        return f"{self.clock():%Y-%m-%dT%H:%M:%SZ}"
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Document:
+        """One object. Raises `ApiError` 404."""
+        return self.entry(kind, name, namespace).copy()
+
+    def find(self, kind: str, name: str, namespace: str | None = None) -> Document | None:
+        """One object, or None."""
+        entry = self._objects[kind].get(self._key(kind, name, namespace))
+        return entry.copy() if entry else None
+
+    def list(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> list[Document]:
+        """Those that match, by name; ``namespace="*"``: of all namespaces."""
+        return [entry.copy() for entry in self.entries(kind, labels, fields, namespace)]
+
+    def entry(self, kind: str, name: str, namespace: str | None = None) -> Entry:
+        """One object as it is kept: not to be changed."""
+        entry = self._objects[kind].get(self._key(kind, name, namespace))
+        if entry is None:
+            raise errors.not_found(BY_NAME[kind], name)
+        return entry
+
+    def entries(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> list[Entry]:
+        """As `list`, without copying."""
+        matches = self.matcher(kind, labels, fields, namespace)
+        with self.lock:
+            found = sorted(self._objects[kind].items())
+        return [entry for _, entry in found if matches(entry)]
+
+    def matcher(
+        self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None
+    ) -> Callable[[Entry], bool]:
+        """A test whether an object is among those asked for."""
+        by_labels, by_fields = selectors.labels(labels), selectors.fields(fields, kind)
+        within = "*" if not BY_NAME[kind].namespaced else namespace or self.namespace
+
+        def matches(entry: Entry) -> bool:
+            if within != "*" and entry.metadata["namespace"] != within:
+                return False
+            return by_labels(entry.labels) and (not fields or by_fields(entry.object))
+
+        return matches
+
+    def by_uid(self, uid: str) -> tuple[str, Document] | None:
+        """Kind and object of a uid."""
+        return self._collector.find(uid)
+
+    # -- write --------------------------------------------------------------------------------------------------
+
+    def create(self, kind: str, document: Document, namespace: str | None = None, dry_run: bool = False) -> Document:
+        """Raises `ApiError` 409, 422, 403."""
+        with self.lock:
+            fresh = self._identified(BY_NAME[kind], clone(document), namespace)
+            admission.create(self, BY_NAME[kind], fresh)
+            key = self._key(kind, fresh["metadata"]["name"], fresh["metadata"].get("namespace"))
+            if key in self._objects[kind]:
+                raise errors.already_exists(BY_NAME[kind], key[1])
+            if dry_run:
+                return fresh
+            entry = self._put("ADDED", kind, key, fresh)
+            self._collector.created(kind, entry)
+            return entry.copy()
+
+    def replace(
+        self,
+        kind: str,
+        name: str,
+        document: Document,
+        namespace: str | None = None,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Document:
+        """PUT: the whole object, or its ``status``. With a resourceVersion that is not the last: 409."""
+        with self.lock:
+            return self._written(kind, name, namespace, lambda _: clone(document), subresource, dry_run)
+
+    def patch(
+        self,
+        kind: str,
+        name: str,
+        patch: Any,
+        namespace: str | None = None,
+        subresource: str = "",
+        form: str = "merge",
+        dry_run: bool = False,
+    ) -> Document:
+        """PATCH: a ``merge``, ``strategic`` or ``json`` patch."""
+        with self.lock:
+            apply = patching.FORMS[form]
+            return self._written(kind, name, namespace, lambda old: apply(old, clone(patch)), subresource, dry_run)
+
+    def update(
+        self, kind: str, name: str, change: Callable[[Document], object], namespace: str | None = None
+    ) -> Document:
+        """Change an object in place, spec and status alike and unchecked, as controllers and kubelets do.
+
+        Raises `ApiError` 404. A change that changes nothing is no event.
+        """
+        with self.lock:
+            old = self.entry(kind, name, namespace)
+            fresh = old.copy()
+            change(fresh)
+            return self._replaced(kind, old, fresh).copy()
+
+    def delete(
+        self,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        policy: str | None = None,
+        grace: int | None = None,
+        preconditions: Document | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Document, bool]:
+        """Delete an object: what it was last, and whether it is gone.
+
+        `policy` is Background, Foreground or Orphan. A pod on a node stays, with a deletionTimestamp, until it is
+        deleted with a grace of 0; whatever has finalizers stays until it has none.
+        """
+        with self.lock:
+            entry = self.entry(kind, name, namespace)
+            admission.delete(BY_NAME[kind], entry, preconditions or {})
+            if dry_run:
+                return entry.copy(), True
+            return self._collector.delete(kind, entry, policy, grace)
+
+    # -- what happened ------------------------------------------------------------------------------------------
+
+    def subscribe(self, *kinds: str, existing: bool = True) -> Subscription:
+        """All that happens to objects of these kinds, in order, in all namespaces; what exists comes as ADDED."""
+        subscription = Subscription()
+        with self.lock:
+            self._subscriptions.append((frozenset(kinds), subscription))
+            for kind in kinds if existing else ():
+                for entry in self._objects[kind].values():
+                    subscription.put(Event("ADDED", kind, entry.version, entry))
+        return subscription
+
+    def expire(self, kinds: Iterable[str] = BY_NAME) -> None:
+        """Forget all that happened: watches that go on from before are told 410."""
+        with self.lock:
+            self.version += 1
+            for kind in kinds:
+                self.histories[kind].expire(self.version)
+
+    def log(self, kind: str, name: str, container: str = "", namespace: str | None = None) -> Log:
+        """What a container of a pod printed, or a build; it goes when the object goes."""
+        with self.lock:
+            key = (kind, namespace or self.namespace, name, container)
+            return self._logs.setdefault(key, Log(self.clock))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _key(self, kind: str, name: str, namespace: str | None) -> Key:
+        return (namespace or self.namespace) if BY_NAME[kind].namespaced else "", name
+
+    def _identified(self, kind: Kind, document: Document, namespace: str | None) -> Document:
+        """A new object with what only the server gives."""
+        given = {"name": None, **(document.get("metadata") or {})}
+        for name in ("managedFields", "resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            given.pop(name, None)
+        if not given["name"] and given.get("generateName"):
+            given["name"] = given["generateName"][:58] + "".join(secrets.choice(SUFFIX) for _ in range(5))
+        if kind.namespaced:
+            given["namespace"] = namespace or given.get("namespace") or self.namespace
+        given["uid"] = admission.uid()
+        given["creationTimestamp"] = self.now()
+        if kind.generation:
+            given["generation"] = 1
+        rest = {key: value for key, value in document.items() if key not in ("kind", "apiVersion", "metadata")}
+        return {"kind": kind.name, "apiVersion": kind.api_version, "metadata": given, **rest}
+
+    def _written(
+        self,
+        kind: str,
+        name: str,
+        namespace: str | None,
+        change: Callable[[Document], Document],
+        subresource: str,
+        dry_run: bool,
+    ) -> Document:
+        old = self.entry(kind, name, namespace)
+        fresh = change(old.copy())
+        admission.update(BY_NAME[kind], old, fresh, subresource)
+        if dry_run:
+            return fresh
+        return self._replaced(kind, old, fresh).copy()
+
+    def _replaced(self, kind: str, old: Entry, fresh: Document) -> Entry:
+        """Put a changed object in the place of another, and delete it if that was all it waited for."""
+        fresh["metadata"]["resourceVersion"] = old.metadata["resourceVersion"]
+        if fresh == old.object:
+            return old
+        if BY_NAME[kind].generation and fresh.get("spec") != old.object.get("spec"):
+            fresh["metadata"]["generation"] = old.metadata.get("generation", 0) + 1
+        key = self._key(kind, old.name, old.metadata.get("namespace"))
+        entry = self._put("MODIFIED", kind, key, fresh)
+        self._collector.modified(kind, old, entry)
+        return entry
+
+    def _put(self, type_: str, kind: str, key: Key, document: Document) -> Entry:
+        self.version += 1
+        document["metadata"]["resourceVersion"] = str(self.version)
+        entry, before = Entry(document), self._objects[kind].get(key)
+        self._objects[kind][key] = entry
+        self._tell(Event(type_, kind, self.version, entry, before))
+        return entry
+
+    def drop(self, kind: str, entry: Entry) -> Entry:
+        """Take an object away for good; for the collector."""
+        key = self._key(kind, entry.name, entry.metadata.get("namespace"))
+        before = self._objects[kind].pop(key)
+        self.version += 1
+        last = before.copy()
+        last["metadata"]["resourceVersion"] = str(self.version)
+        for place in [place for place in self._logs if place[:3] == (kind, *key)]:
+            self._logs.pop(place).close()
+        gone = Entry(last)
+        self._tell(Event("DELETED", kind, self.version, gone, before))
+        return gone
+
+    def _tell(self, event: Event) -> None:
+        self.histories[event.kind].append(event)
+        for kinds, subscription in self._subscriptions:
+            if event.kind in kinds:
+                subscription.put(event)
