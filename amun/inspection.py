@@ -21,6 +21,7 @@ class Inspection:
         script_sha256: of the bytes that will run, None when only the build was asked for.
         environment: digest of the environment, ``sha256:…``.
         created: when it was accepted, RFC 3339 in UTC.
+        owner: name of the caller who submitted it, None where nobody was asked.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Inspection:
     script_sha256: str | None
     environment: str
     created: str
+    owner: str | None = None
 
     @property
     def items(self) -> range:

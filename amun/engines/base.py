@@ -66,8 +66,12 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def inspections(self) -> Sequence[str]:
-        """Ids of all inspections, newest first."""
+    def inspections(self, owner: str | None = None) -> Sequence[str]:
+        """Ids of all inspections, newest first; with `owner`, of those that this caller submitted."""
+
+    @abstractmethod
+    def declared(self, inspection_id: str) -> Inspection:
+        """What was declared: the record alone, which never changes, so that this is cheap."""
 
     @abstractmethod
     def observe(self, inspection_id: str) -> Observation:
@@ -111,8 +115,8 @@ class Engine(ABC):
         """Enter as the controller: True if this process may act now, False if another one does already."""
 
     @abstractmethod
-    def unfinished(self) -> Sequence[str]:
-        """Ids of the inspections that the controller has not closed, oldest first."""
+    def unfinished(self, owner: str | None = None) -> Sequence[str]:
+        """Ids of the inspections that the controller has not closed, oldest first; with `owner`, of this caller's."""
 
     @abstractmethod
     def build(self, inspection: Inspection) -> None:

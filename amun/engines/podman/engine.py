@@ -167,8 +167,14 @@ class PodmanEngine(Engine):
             self._store.remove_build(build)
             raise
 
-    def inspections(self) -> Sequence[str]:
-        return self._store.ids()
+    def inspections(self, owner: str | None = None) -> Sequence[str]:
+        return self._store.ids(owner)
+
+    def declared(self, inspection_id: str) -> Inspection:
+        try:
+            return self._store.declared(inspection_id).inspection
+        except CorruptState as exc:
+            return self._defective(inspection_id, exc).inspection
 
     def observe(self, inspection_id: str) -> Observation:
         try:
@@ -285,8 +291,8 @@ class PodmanEngine(Engine):
             finally:
                 self._bell.close()
 
-    def unfinished(self) -> Sequence[str]:
-        return self._store.active()
+    def unfinished(self, owner: str | None = None) -> Sequence[str]:
+        return self._store.active(owner)
 
     def build(self, inspection: Inspection) -> None:
         self._builds.advance(self._store.declared(inspection.id).build)

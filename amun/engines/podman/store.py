@@ -2,8 +2,9 @@
 
 ::
 
-    STATE/index/MICROSECONDS-ID            every inspection, in order of creation
-    STATE/active/MICROSECONDS-ID           those that the controller has not closed
+    STATE/index/MICROSECONDS-ID.OWNER      every inspection, in order of creation; OWNER is a digest of whose it is,
+                                           left out where it is nobody's
+    STATE/active/MICROSECONDS-ID.OWNER     those that the controller has not closed
     STATE/inspections/ID/record.json       the inspection (never changes), mount/ (/amun of its runs), cancelled,
                                            finished, items/N/{pod,started,state,report}.json and items/N/log
     STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json
@@ -89,7 +90,7 @@ class Store:
     def declare(self, declared: Declared, script: bytes | None) -> None:
         """Keep an inspection: all of it, or nothing."""
         inspection = declared.inspection
-        order = f"{int(clock.seconds(inspection.created) * 1e6):016d}-{inspection.id}"
+        order = _entry(inspection)
         draft = self.root / "inspections" / f".{inspection.id}"
         with files.disk_errors():
             try:
@@ -113,18 +114,19 @@ class Store:
         path = self.path(inspection_id)
         return _read_declared(path, os.stat(path).st_ino)
 
-    def ids(self) -> list[str]:
-        """All inspections, newest first."""
-        return [name.partition("-")[2] for name in self._ordered("index", newest_first=True)]
+    def ids(self, owner: str | None = None) -> list[str]:
+        """All inspections, or those of one owner, newest first."""
+        return list(self._ordered("index", owner, newest_first=True))
 
-    def active(self) -> list[str]:
-        """Inspections that are not closed, oldest first."""
-        return [name.partition("-")[2] for name in self._ordered("active")]
+    def active(self, owner: str | None = None) -> list[str]:
+        """Inspections that are not closed, all or those of one owner, oldest first."""
+        return list(self._ordered("active", owner))
 
-    def _ordered(self, index: str, newest_first: bool = False) -> Iterator[str]:
+    def _ordered(self, index: str, owner: str | None, newest_first: bool = False) -> Iterator[str]:
+        wanted = "" if owner is None else _of_owner(owner)
         for name in sorted(os.listdir(self.root / index), reverse=newest_first):
-            if (self.root / "inspections" / name.partition("-")[2]).is_dir():
-                yield name
+            if name.endswith(wanted) and (self.root / "inspections" / _id_of(name)).is_dir():
+                yield _id_of(name)
 
     def mark(self, inspection_id: str, what: str) -> None:
         """Note that something happened to the inspection now, once: `cancelled` or `finished`."""
@@ -155,7 +157,7 @@ class Store:
     def _forget(self, inspection_id: str, *indexes: str) -> None:
         for index in indexes:
             for name in os.listdir(self.root / index):
-                if name.endswith("-" + inspection_id) and name.partition("-")[2] == inspection_id:
+                if _id_of(name) == inspection_id:
                     (self.root / index / name).unlink(missing_ok=True)
 
     def trash(self) -> list[str]:
@@ -327,6 +329,21 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _entry(inspection: Inspection) -> str:
+    """The name of an inspection in the indexes: what they are sorted and searched by, without a look at any record."""
+    moment = int(clock.seconds(inspection.created) * 1e6)
+    owner = "" if inspection.owner is None else _of_owner(inspection.owner)
+    return f"{moment:016d}-{inspection.id}{owner}"
+
+
+def _id_of(entry: str) -> str:
+    return entry.partition("-")[2].partition(".")[0]
+
+
+def _of_owner(owner: str) -> str:
+    return f".{_sha256(owner)[:32]}"
+
+
 def _to_record(declared: Declared) -> dict[str, Any]:
     inspection = declared.inspection
     return {
@@ -335,6 +352,7 @@ def _to_record(declared: Declared) -> dict[str, Any]:
         "script_sha256": inspection.script_sha256,
         "environment": inspection.environment,
         "created": inspection.created,
+        "owner": inspection.owner,
         "build": declared.build,
         "cached": declared.cached,
     }
@@ -351,6 +369,7 @@ def _read_declared(path: Path, _inode: int) -> Declared:
             script_sha256=record["script_sha256"],
             environment=record["environment"],
             created=record["created"],
+            owner=record.get("owner"),
         )
         return Declared(inspection, build=record["build"], cached=record["cached"])
     except (TypeError, KeyError, ValueError) as exc:
