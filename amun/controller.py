@@ -12,7 +12,7 @@ import threading
 import structlog
 
 from . import status
-from .engines.base import Engine
+from .engines.base import Engine, NotYet
 from .errors import AmunError, InspectionNotFound
 from .inspection import Observation
 from .logs import logger
@@ -79,8 +79,8 @@ class Controller:
     def _try_step(self, inspection_id: str) -> None:
         try:
             self.step(inspection_id)
-        except InspectionNotFound:
-            pass  # deleted meanwhile
+        except (InspectionNotFound, NotYet):
+            pass  # deleted meanwhile, or under way
         except AmunError as exc:
             logger.warning("step failed, trying again", error=str(exc))
         except Exception:  # one inspection's trouble is not the others'

@@ -6,10 +6,13 @@
      ├── InvalidSpecification    400   names every offending field
      ├── InspectionNotFound      404
      ├── ItemNotFound            404
+     ├── Gone                    404   it was there, and is no longer kept
      ├── Conflict                409
      ├── RequestTooLarge         413
      ├── Infeasible              422   no hardware here can ever serve it
      └── EngineUnavailable       503
+          ├── Unreadable               what is kept cannot be understood, now or later
+          └── ArchiveUnavailable
 
 Whatever is raised below the API and should reach a caller is one of these; all else is a defect.
 """
@@ -73,6 +76,12 @@ class ItemNotFound(AmunError):
     status = 404
 
 
+class Gone(AmunError):
+    """It was there, and the engine has it no more: a log that went with its pod. An archive may have it."""
+
+    status = 404
+
+
 class Conflict(AmunError):
     """The request contradicts what already is: already over, or an Idempotency-Key used for another body."""
 
@@ -95,3 +104,15 @@ class EngineUnavailable(AmunError):
     """The engine (or the disk under it) is out of reach; trying again later may help."""
 
     status = 503
+
+
+class Unreadable(EngineUnavailable):
+    """What the engine kept cannot be understood, and trying again will not help."""
+
+
+class ArchiveUnavailable(EngineUnavailable):
+    """The archive is out of reach; `detail` says what is known of why, for those who run the service."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail or message

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..errors import ItemNotFound
 from ..inspection import Accepted, Inspection, Node, Observation, Submission
 
 
@@ -26,12 +27,25 @@ class Queue:
     items_running: int = 0
 
 
+class NotYet(Exception):
+    """What the controller asked for is under way: it asks again at its next look."""
+
+
+def check_item(inspection: Inspection, item: int) -> None:
+    """Raise `ItemNotFound` for an item that the inspection does not have."""
+    if not inspection.items:
+        raise ItemNotFound(f"Inspection {inspection.id!r} has no script, so nothing is run.")
+    if item not in inspection.items:
+        raise ItemNotFound(f"Inspection {inspection.id!r} has no item {item}; there are {len(inspection.items)}.")
+
+
 class Engine(ABC):
     """Builds environments and runs scripts in them.
 
     Every method may raise `EngineUnavailable`; those that take an id raise `InspectionNotFound` for one that is not
-    there. Methods are called from many threads and processes at once. Nothing blocks for longer than a request to
-    the engine takes, except `wait`.
+    there. Logs and reports that went with the pod they were kept in raise `Gone`. Whatever is raised is raised by the
+    call, not by an iterator it returned, as far as it can be known then. Methods are called from many threads and
+    processes at once. Nothing blocks for longer than a request to the engine takes, except `wait`.
     """
 
     name: ClassVar[str]
@@ -131,8 +145,12 @@ class Engine(ABC):
         """Stop what runs for this inspection only; a build that others wait for goes on."""
 
     @abstractmethod
-    def finish(self, inspection: Inspection) -> None:
-        """Close the inspection: it is over, for good."""
+    def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
+        """Close the inspection: it is over, for good. Repeating it changes nothing. May raise `NotYet`.
+
+        `stored` says that the archive has it (`Observation.data_stored`) and `at` what the archive says of when it was
+        closed (`Observation.finished_at`): engines keep both with their own mark. Without `at`, that is now.
+        """
 
     @abstractmethod
     def tend(self) -> None:

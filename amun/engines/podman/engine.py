@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ... import status
-from ...errors import Conflict, EngineUnavailable, InspectionNotFound, ItemNotFound
+from ...errors import Conflict, EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
 from ...settings import Settings
-from ..base import Engine, Queue
+from ..base import Engine, Queue, check_item
 from . import files, machine, tail
 from .bell import Bell
 from .builds import Builds
@@ -181,11 +181,13 @@ class PodmanEngine(Engine):
             declared = self._store.declared(inspection_id)
         except CorruptState as exc:
             return self._defective(inspection_id, exc)
+        finished_at = self._store.marked(inspection_id, "finished")
         observation = Observation(
             declared.inspection,
             BuildState(),
             cancelled_at=self._store.marked(inspection_id, "cancelled"),
-            finished_at=self._store.marked(inspection_id, "finished"),
+            finished_at=finished_at,
+            data_stored=finished_at is not None and self._store.marked(inspection_id, "stored") is not None,
         )
         try:
             return replace(observation, build=self._build_state(declared), items=self._item_states(declared.inspection))
@@ -249,11 +251,7 @@ class PodmanEngine(Engine):
         return document
 
     def _check_item(self, inspection_id: str, item: int) -> None:
-        items = self._store.declared(inspection_id).inspection.items
-        if not items:
-            raise ItemNotFound(f"Inspection {inspection_id!r} has no script, so nothing is run.")
-        if item not in items:
-            raise ItemNotFound(f"Inspection {inspection_id!r} has no item {item}; there are {len(items)}.")
+        check_item(self._store.declared(inspection_id).inspection, item)
 
     def cancel(self, inspection_id: str) -> None:
         self._store.mark(inspection_id, "cancelled")
@@ -338,8 +336,8 @@ class PodmanEngine(Engine):
             if self._store.builds_in_use().get(build, []) in ([], [inspection.id]):
                 self._builds.stop(build, "Cancelled", "Nobody waits for the build any more.")
 
-    def finish(self, inspection: Inspection) -> None:
-        self._store.close(inspection.id)
+    def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
+        self._store.close(inspection.id, stored, at)
 
     def tend(self) -> None:
         self._builds.enforce_deadlines()

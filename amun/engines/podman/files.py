@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ...errors import EngineUnavailable
+from ...errors import EngineUnavailable, Unreadable
 
 
-class CorruptState(EngineUnavailable):
+class CorruptState(Unreadable):
     """A file of the state directory cannot be understood."""
 
     def __init__(self, path: Path) -> None:

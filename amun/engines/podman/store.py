@@ -6,7 +6,7 @@
                                            left out where it is nobody's
     STATE/active/MICROSECONDS-ID.OWNER     those that the controller has not closed
     STATE/inspections/ID/record.json       the inspection (never changes), mount/ (/amun of its runs), cancelled,
-                                           finished, items/N/{pod,started,state,report}.json and items/N/log
+                                           stored, finished, items/N/{pod,started,state,report}.json and items/N/log
     STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json
     STATE/environments/DIGEST              the build that serves the environment now
     STATE/idempotency/SHA256               Idempotency-Key, its inspection and the body it came with
@@ -128,11 +128,11 @@ class Store:
             if name.endswith(wanted) and (self.root / "inspections" / _id_of(name)).is_dir():
                 yield _id_of(name)
 
-    def mark(self, inspection_id: str, what: str) -> None:
-        """Note that something happened to the inspection now, once: `cancelled` or `finished`."""
+    def mark(self, inspection_id: str, what: str, at: str | None = None) -> None:
+        """Note that something happened to the inspection now, once: `cancelled`, `stored` or `finished`."""
         path = self.path(inspection_id) / what
         if not path.exists():
-            files.write(path, clock.now())
+            files.write(path, at or clock.now())
 
     def marked(self, inspection_id: str, what: str) -> str | None:
         """When it happened, None if it did not."""
@@ -143,9 +143,11 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def close(self, inspection_id: str) -> None:
+    def close(self, inspection_id: str, stored: bool = False, at: str | None = None) -> None:
         """Mark as finished and take it from the active ones."""
-        self.mark(inspection_id, "finished")
+        if stored:
+            self.mark(inspection_id, "stored", at)
+        self.mark(inspection_id, "finished", at)
         self._forget(inspection_id, "active")
 
     def discard(self, inspection_id: str) -> None:
@@ -215,11 +217,12 @@ class Store:
         return build
 
     def builds_in_use(self) -> dict[str, list[str]]:
-        """Builds that active inspections wait for or run in, each with the inspections' ids."""
+        """Builds that active inspections wait for or run in, each with their ids; the cancelled wait for none."""
         users: dict[str, list[str]] = {}
         for inspection_id in self.active():
             with suppress(CorruptState, InspectionNotFound):
-                users.setdefault(self.declared(inspection_id).build, []).append(inspection_id)
+                if self.marked(inspection_id, "cancelled") is None:
+                    users.setdefault(self.declared(inspection_id).build, []).append(inspection_id)
         return users
 
     def serve(self, environment: str, build: str) -> None:
