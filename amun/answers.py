@@ -47,7 +47,7 @@ def _from_flask(exc: Exception) -> flask.typing.ResponseReturnValue:
     sent = {**(flask.request.view_args or {}), **flask.request.args}
     match exc:
         case AmunError():
-            return body(str(exc), exc.parameters or sent, exc.details), exc.status
+            return body(str(exc), exc.parameters or sent, exc.details), exc.status, dict(exc.headers)
         case HTTPException(code=int() as code):
             headers = {name: value for name, value in exc.get_headers() if name in ("Allow", "Location", "Retry-After")}
             return body(_sentence(code, exc.description), sent), code, headers
@@ -59,7 +59,7 @@ def _from_connexion(request: ConnexionRequest, exc: Exception) -> ConnexionRespo
     sent = {**request.path_params, **request.query_params}
     match exc:
         case AmunError():
-            return _response(exc.status, body(str(exc), exc.parameters or sent, exc.details))
+            return _response(exc.status, body(str(exc), exc.parameters or sent, exc.details), exc.headers)
         case ProblemException(status=int() as status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
         case StarletteHTTPException(status_code=405) if methods := contract.methods(request.url.path):

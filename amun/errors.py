@@ -4,12 +4,15 @@
 
     AmunError                    500
      ├── InvalidSpecification    400   names every offending field
+     ├── Unauthenticated         401
+     ├── Forbidden               403
      ├── InspectionNotFound      404
      ├── ItemNotFound            404
      ├── Gone                    404   it was there, and is no longer kept
      ├── Conflict                409
      ├── RequestTooLarge         413
      ├── Infeasible              422   no hardware here can ever serve it
+     ├── TooManyRequests         429   says after how many seconds to come back
      └── EngineUnavailable       503
           ├── Unreadable               what is kept cannot be understood, now or later
           └── ArchiveUnavailable
@@ -19,7 +22,7 @@ Whatever is raised below the API and should reach a caller is one of these; all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,6 +51,11 @@ class AmunError(Exception):
     def details(self) -> Sequence[Problem]:
         return ()
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer's headers say of it."""
+        return {}
+
 
 class InvalidSpecification(AmunError):
     """The specification was refused; `details` names all offending fields."""
@@ -62,6 +70,22 @@ class InvalidSpecification(AmunError):
     @property
     def details(self) -> Sequence[Problem]:
         return self._details
+
+
+class Unauthenticated(AmunError):
+    """It is not known who asks."""
+
+    status = 401
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(AmunError):
+    """It is known who asks, and they may not."""
+
+    status = 403
 
 
 class InspectionNotFound(AmunError):
@@ -98,6 +122,20 @@ class Infeasible(AmunError):
     """No hardware here can ever serve the request."""
 
     status = 422
+
+
+class TooManyRequests(AmunError):
+    """The caller has asked for more than one caller may; `after` so many seconds there will be room again."""
+
+    status = 429
+
+    def __init__(self, message: str, after: int) -> None:
+        super().__init__(message)
+        self.after = after
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.after)}
 
 
 class EngineUnavailable(AmunError):
