@@ -56,6 +56,14 @@ class Settings(BaseSettings):
     retention_days: int = Field(30, ge=0, description="Days a finished inspection is kept; 0 keeps it for ever.")
     environment_days: int = Field(30, ge=0, description="Days an environment nobody used is kept; 0 keeps it for ever.")
 
+    archive: str = Field(
+        "", description="Where finished inspections are kept: a directory that is there, or `s3://BUCKET/PREFIX`."
+    )
+    archive_endpoint: str = Field("", description="URL of the store the bucket is in, where that is not Amazon's S3.")
+    deployment: str = Field(
+        "amun", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of this deployment in the archive."
+    )
+
     script_private_hosts: bool = Field(
         False, description="Fetch scripts from private, loopback and link-local addresses too."
     )
@@ -66,6 +74,24 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("archive")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        if value.startswith("s3://"):
+            if not value.removeprefix("s3://").partition("/")[0]:
+                raise ValueError("names no bucket: s3://BUCKET/PREFIX")
+            return value
+        if "://" in value:
+            raise ValueError("must be a directory or s3://BUCKET/PREFIX")
+        return str(Path(value).expanduser().absolute()) if value else value
+
+    @field_validator("archive_endpoint")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be a URL: https://HOST")
+        return value
 
     @property
     def defaults(self) -> Defaults:
