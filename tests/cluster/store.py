@@ -127,7 +127,7 @@ class Store:
     ) -> Document:
         """PUT: the whole object, or its ``status``. With a resourceVersion that is not the last: 409."""
         with self.lock:
-            return self._written(kind, name, namespace, lambda _: clone(document), subresource, dry_run)
+            return self._written(kind, name, namespace, lambda _: clone(document), subresource, dry_run, whole=True)
 
     def patch(
         self,
@@ -233,10 +233,11 @@ class Store:
         change: Callable[[Document], Document],
         subresource: str,
         dry_run: bool,
+        whole: bool = False,
     ) -> Document:
         old = self.entry(kind, name, namespace)
         fresh = change(old.copy())
-        admission.update(BY_NAME[kind], old, fresh, subresource)
+        admission.update(BY_NAME[kind], old, fresh, subresource, whole)
         if dry_run:
             return fresh
         return self._replaced(kind, old, fresh).copy()
