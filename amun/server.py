@@ -37,7 +37,8 @@ def commands() -> dict[str, list[str]]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """What both parts run with: these settings, and one directory for the metrics of all processes."""
-    given = {f"AMUN_{name.upper()}": str(value) for name, value in settings.model_dump(mode="json").items()}
+    document = settings.model_dump(mode="json", exclude_none=True)
+    given = {f"AMUN_{name.upper()}": str(value) for name, value in document.items()}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, **given, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(metrics_directory(settings))}
 

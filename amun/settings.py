@@ -53,6 +53,35 @@ class Settings(BaseSettings):
     run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
     build_network: str = Field("host", description="Network of builds on the embedded engine.")
     request_limit: int = Field(4 * 1024**2, ge=1024, description="Bytes a submission may have.")
+
+    auth: str = Field(
+        "auto",
+        description="How callers are asked who they are: `token` (a cluster reviews it), `keys`, `none` (not at all), "
+        "or `auto`: `none` on a loopback AMUN_HOST, elsewhere `token` on a cluster, else `keys` if there is a file.",
+    )
+    api_keys: Path | None = Field(None, description="File of API keys, read again when it changes.")
+    auth_access: str = Field(
+        "create jobs.batch", description="Right in the namespace of the inspections without which no token is let in."
+    )
+    auth_admin_access: str = Field(
+        "delete jobs.batch",
+        description="Right in that namespace by which the owner of a token sees all inspections; empty for none.",
+    )
+    auth_admins: str = Field(
+        "", description="Names of callers that see all inspections, and of groups as `group:NAME`, with commas between."
+    )
+    auth_cache: float = Field(60.0, ge=0, description="Seconds for which the review of a token is remembered.")
+    metrics_auth: bool = Field(False, description="Ask those who read /metrics who they are, too.")
+    request_rate: int | None = Field(
+        None, ge=0, description="Requests a minute of one caller to one API process; 0 for any number."
+    )
+    submission_rate: int | None = Field(
+        None, ge=0, description="Submissions a minute of one caller to one API process; 0 for any number."
+    )
+    open_limit: int | None = Field(
+        None, ge=0, description="Inspections of one caller that may be unfinished at a time; 0 for any number."
+    )
+
     retention_days: int = Field(30, ge=0, description="Days a finished inspection is kept; 0 keeps it for ever.")
     environment_days: int = Field(30, ge=0, description="Days an environment nobody used is kept; 0 keeps it for ever.")
 
@@ -70,10 +99,15 @@ class Settings(BaseSettings):
     script_limit: int = Field(1024**2, ge=1, description="Bytes a script fetched from a URL may have.")
     script_timeout: float = Field(10.0, gt=0, description="Seconds within which a script must have been fetched.")
 
-    @field_validator("state_dir")
+    @field_validator("api_keys", mode="before")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("state_dir", "api_keys")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
 
     @field_validator("archive")
     @classmethod
