@@ -7,6 +7,7 @@ from typing import Any
 import flask
 
 from . import __version__, contract, metrics, status
+from .auth.base import caller_of
 from .inspections import Inspections
 
 Document = dict[str, Any]
@@ -14,8 +15,9 @@ Answer = tuple[Document, int] | tuple[Document, int, dict[str, str]]
 
 
 def _inspections() -> Inspections:
+    """The inspections, as whoever asks may see them."""
     inspections: Inspections = flask.current_app.extensions["amun"]
-    return inspections
+    return inspections.seen_by(caller_of(flask.request.environ["asgi.scope"]))
 
 
 def get_version() -> Answer:

@@ -44,16 +44,23 @@ def paths() -> dict[str, str]:
     }
 
 
+def template(path: str) -> str | None:
+    """A path of the API as it is written there, with the server's prefix; None for any other."""
+    return next((written for written, pattern in _templates().items() if pattern.fullmatch(path)), None)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> dict[str, re.Pattern[str]]:
+    prefix = document()["servers"][0]["url"]
+    written = (prefix + path for path in document()["paths"])
+    return {path: re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))) for path in written}
+
+
 def methods(path: str) -> list[str]:
     """The methods that a path takes, in capitals; none if it is no path of the API."""
     prefix = document()["servers"][0]["url"]
-    return sorted(
-        method.upper()
-        for template, operations in document()["paths"].items()
-        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(prefix + template)), path)
-        for method, operation in operations.items()
-        if isinstance(operation, dict)
-    )
+    operations = document()["paths"].get((template(path) or "").removeprefix(prefix), {})
+    return sorted(method.upper() for method, operation in operations.items() if isinstance(operation, dict))
 
 
 @lru_cache

@@ -59,6 +59,6 @@ class Gate:
 def _route(scope: MutableMapping[str, Any]) -> str:
     """The path as the API's description writes it, with its parameters' names in place of their values."""
     operation = scope["extensions"].get("connexion_routing", {}).get("operation_id")
-    if operation is None:
-        return scope["path"] if scope["path"] in FIXED else OTHER
+    if operation is None:  # also where it was refused before anybody looked where it leads
+        return scope["path"] if scope["path"] in FIXED else contract.template(scope["path"]) or OTHER
     return contract.paths()[operation]

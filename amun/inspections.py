@@ -10,6 +10,9 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from . import clock, dockerfile, environment, framing, identifiers, placement, script, status
+from .auth.base import ANYBODY, Caller
+from .auth.limits import NO_LIMITS, Limits
+from .auth.view import View
 from .engines.base import Engine
 from .errors import Conflict, Infeasible, ItemNotFound
 from .inspection import Accepted, Inspection, Observation, Submission
@@ -21,22 +24,33 @@ Stream = Literal["stdout", "stderr"]
 
 
 class Inspections:
-    """The use cases on one engine. Keeps no state; safe for many threads."""
+    """The use cases of one caller on one engine. Keeps no state; safe for many threads."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, settings: Settings, caller: Caller = ANYBODY, limits: Limits = NO_LIMITS
+    ) -> None:
+        self.engine = View(engine, caller)
+        self._whole = engine
         self._settings = settings
+        self._caller = caller
+        self._limits = limits
+
+    def seen_by(self, caller: Caller) -> Inspections:
+        """The same for another caller: what they may not know of is not there."""
+        return Inspections(self._whole, self._settings, caller, self._limits)
 
     # -- submit -------------------------------------------------------------------------------------------------
 
     def submit(self, document: Mapping[str, Any], key: str | None = None) -> tuple[Accepted, Specification]:
         """Accept a posted document: all of it is checked before anything is kept.
 
-        Raises `InvalidSpecification`, `Infeasible`, `Conflict` (the key was used for another document) and
-        `EngineUnavailable`.
+        Raises `InvalidSpecification`, `Infeasible`, `Conflict` (the key was used for another document),
+        `TooManyRequests` and `EngineUnavailable`.
         """
+        self._limits.submission(self._caller)
         specification = Specification.from_document(document, self._settings.defaults)
         placement.check(specification, self.engine.nodes(free=False))
+        self._limits.opening(self._caller, self.engine.unfinished)
         content = None if specification.script is None else script.read(specification.script, self._settings)
         context, digest = self._environment(specification)
         inspection = Inspection(
@@ -84,6 +98,7 @@ class Inspections:
         inspection, build = observation.inspection, observation.build
         return {
             "inspection_id": inspection.id,
+            "owner": inspection.owner,
             "created": inspection.created,
             "specification": inspection.specification.to_document(),
             "status": document,
@@ -116,6 +131,7 @@ class Inspections:
             inspection = observation.inspection
             yield {
                 "inspection_id": inspection.id,
+                "owner": inspection.owner,
                 "identifier": inspection.specification.identifier,
                 "created": inspection.created,
                 "finished_at": observation.finished_at,

@@ -7,13 +7,17 @@ from typing import Any
 
 import connexion
 import flask
-from connexion.middleware import MiddlewarePosition
+from connexion.middleware import ConnexionMiddleware, MiddlewarePosition
+from connexion.middleware.security import SecurityMiddleware
 from connexion.options import SwaggerUIOptions
 from connexion.resolver import Resolver
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
 from . import answers, api_v1, contract, engines, formats, logs, metrics
+from .auth import choice
+from .auth.base import Reviewer
+from .auth.middleware import Door, open_paths
 from .engines.base import Engine
 from .gate import Gate
 from .health import Liveness, Readiness
@@ -24,10 +28,14 @@ from .streaming import PlainTextLogs
 from .uniform import UniformRequests
 
 
-def create_app(settings: Settings, engine: Engine | None = None) -> connexion.FlaskApp:
-    """The ASGI application. Give it an `engine` to use another than the one that the settings name."""
+def create_app(
+    settings: Settings, engine: Engine | None = None, reviewer: Reviewer | None = None
+) -> connexion.FlaskApp:
+    """The ASGI application. Give it an `engine` or a `reviewer` to use others than those that the settings name."""
     logs.configure(settings.log_level, settings.log_format)
-    inspections = Inspections(engine or engines.load(settings), settings)
+    reviewer, limits = reviewer or choice.reviewer(settings), choice.limits(settings)
+    engine = engine or engines.load(settings)
+    inspections = Inspections(engine, settings, limits=limits)
     formats.quantity("1")  # imports what would make the first submission slow
     app = connexion.FlaskApp(
         "amun",
@@ -35,12 +43,21 @@ def create_app(settings: Settings, engine: Engine | None = None) -> connexion.Fl
         swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),
         validator_map=VALIDATORS,
         strict_validation=True,
+        # Who may come in is for the door to say, and nobody else.
+        middlewares=[layer for layer in ConnexionMiddleware.default_middlewares if layer is not SecurityMiddleware],
     )
     app.add_api(contract.path().name, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
     app.app.extensions["amun"] = inspections
     answers.register(app)
-    _add_pages(app.app, inspections.engine)
+    _add_pages(app.app, engine)
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
+    app.add_middleware(
+        Door,
+        position=MiddlewarePosition.BEFORE_SWAGGER,
+        reviewer=reviewer,
+        limits=limits,
+        open_paths=open_paths(metrics=not settings.metrics_auth),
+    )
     app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
     app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, inspections=inspections)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .auth.base import caller_of
 from .errors import AmunError
 from .inspections import Inspections
 from .logs import logger
@@ -56,12 +57,13 @@ class PlainTextLogs:
         return _closable(self._log(operation, request))
 
     def _log(self, operation: str, request: Request) -> Iterator[bytes]:
+        inspections = self._inspections.seen_by(caller_of(request.scope))
         path, query = request.path_params, request.query_params
         options: dict[str, Any] = {"follow": _true(query.get("follow")), "offset": int(query.get("offset", 0))}
         if operation == "get_inspection_build_log":
-            return self._inspections.build_log(path["inspection_id"], **options)
+            return inspections.build_log(path["inspection_id"], **options)
         options.update(stream=query.get("stream"), timestamps=_true(query.get("timestamps")))
-        return self._inspections.item_output(path["inspection_id"], int(path.get("item", 0)), **options)
+        return inspections.item_output(path["inspection_id"], int(path.get("item", 0)), **options)
 
 
 def _closable(chunks: Iterator[bytes]) -> Generator[bytes]:

@@ -1,0 +1,129 @@
+"""Tokens of a cluster: it says whose a token is (TokenReview), and what they may do (SubjectAccessReview).
+
+What a caller of Amun needs is a right in the namespace of the inspections. Which one, is a setting, written as a verb
+and a resource with its group: ``create jobs.batch``. It may be one that no object of the cluster stands for, such as
+``create inspections.amun``: a Role can grant that, and it gives no power over anything but Amun.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..engines.openshift.cluster import SUBJECT_REVIEWS, TOKEN_REVIEWS, Cluster, place
+from ..errors import EngineUnavailable, Forbidden, Unauthenticated
+from ..logs import logger
+from ..settings import Settings
+from .base import Caller, Reviewer
+
+Document = dict[str, Any]
+
+GROUP = "group:"
+"""Begins the names of groups among the names of those who see all."""
+
+OUT_OF_REACH = "The cluster cannot be asked now who the caller is, and what they may do."
+
+_ACCESS = re.compile(
+    r"(?P<verb>[a-z]+|\*) +(?P<resource>[a-z0-9-]+)(?:\.(?P<group>[a-z0-9.-]+))?(?:/(?P<subresource>[a-z]+))?"
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """A right in the namespace: what a SubjectAccessReview asks for."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    subresource: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Access:
+        """Read ``VERB RESOURCE[.GROUP][/SUBRESOURCE]``; raises ValueError for anything else."""
+        match = _ACCESS.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not `VERB RESOURCE.GROUP`, such as `create jobs.batch`")
+        return cls(**match.groupdict(default=""))
+
+    def __str__(self) -> str:
+        group = f".{self.group}" if self.group else ""
+        return f"{self.verb} {self.resource}{group}{'/' * bool(self.subresource)}{self.subresource}"
+
+    def attributes(self, namespace: str) -> dict[str, str]:
+        """For `spec.resourceAttributes`."""
+        return {"namespace": namespace, **{name: value for name, value in vars(self).items() if value}}
+
+
+class Reviews(Protocol):
+    """What is asked of a cluster here: that it creates a review, and answers with its status."""
+
+    namespace: str
+
+    def create(self, kind: Any, document: Mapping[str, Any]) -> Document: ...
+
+
+class ClusterReviewer(Reviewer):
+    """Asks the cluster, each time.
+
+    Args:
+        access: the right without which nobody comes in.
+        admin: the right of those who see all; None where only the names in `admins` do.
+        admins: names of users who see all, and of groups, with ``group:`` before them.
+    """
+
+    def __init__(
+        self, cluster: Reviews, access: Access, admin: Access | None = None, admins: Collection[str] = ()
+    ) -> None:
+        self._cluster = cluster
+        self._access = access
+        self._admin = admin
+        self._admins = frozenset(admins)
+
+    def review(self, credential: str) -> Caller:
+        user = self._user(credential)
+        name = str(user["username"])
+        if not self._may(user, self._access):
+            right = f"`{self._access}` in the namespace {self._cluster.namespace}"
+            raise Forbidden(f"{name} may not use this service: that takes the right {right}.")
+        return Caller(name, admin=self._named(user) or (self._admin is not None and self._may(user, self._admin)))
+
+    def _user(self, token: str) -> Document:
+        """Whose the token is: `status.user` of its review."""
+        status = self._review(TOKEN_REVIEWS, {"spec": {"token": token}})
+        user = status.get("user")
+        if status.get("authenticated") is not True or not isinstance(user, dict) or not user.get("username"):
+            raise Unauthenticated("The token is not valid here.")
+        return user
+
+    def _may(self, user: Mapping[str, Any], access: Access) -> bool:
+        subject = {name: user[name] for name in ("uid", "groups", "extra") if user.get(name)}
+        attributes = access.attributes(self._cluster.namespace)
+        spec = {"user": user["username"], **subject, "resourceAttributes": attributes}
+        status = self._review(SUBJECT_REVIEWS, {"spec": spec})
+        return status.get("allowed") is True
+
+    def _named(self, user: Mapping[str, Any]) -> bool:
+        names = {user["username"], *(GROUP + group for group in user.get("groups") or ())}
+        return not names.isdisjoint(self._admins)
+
+    def _review(self, kind: Any, document: Document) -> Document:
+        """The status of a review. Whatever goes wrong is a reason to let nobody in, and says nothing of the token."""
+        try:
+            status = self._cluster.create(kind, document)["status"]
+        except Exception as exc:
+            # `from None`, and no traceback in the log: what failed holds the token.
+            logger.error("review failed", kind=kind.kind, error=_words(exc))
+            raise EngineUnavailable(OUT_OF_REACH) from None
+        return status if isinstance(status, dict) else {}
+
+
+def _words(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, EngineUnavailable) else type(exc).__name__
+
+
+def reviewer(settings: Settings, access: Access, admin: Access | None, admins: Collection[str]) -> ClusterReviewer:
+    """A reviewer that asks the cluster of the inspections, as the service's own account there."""
+    where = place(settings)
+    return ClusterReviewer(Cluster(where, settings.cluster_timeout), access, admin, admins)

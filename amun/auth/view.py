@@ -1,0 +1,86 @@
+"""An engine as one caller sees it: what somebody else has submitted is not there.
+
+This is the one place that keeps callers apart. Whatever the API does for a caller who may not see all, it does with a
+view, and a view has no way to an inspection that does not lead through `_mine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..engines.base import Engine
+from ..errors import InspectionNotFound
+from ..inspection import Accepted, Inspection, Node, Observation, Submission
+from .base import Caller
+
+
+class View:
+    """What the API asks of an engine, for one caller. Methods are those of `Engine`, which says what they do."""
+
+    def __init__(self, engine: Engine, caller: Caller) -> None:
+        self._engine = engine
+        self._caller = caller
+
+    # -- inspections --------------------------------------------------------------------------------------------
+
+    def submit(self, submission: Submission, key: str | None = None, fingerprint: str | None = None) -> Accepted:
+        """Whose the inspection is, is seen to here; so is that callers may choose the same Idempotency-Keys."""
+        owner = self._caller.name
+        submission = replace(submission, inspection=replace(submission.inspection, owner=owner))
+        # No key that is sent has a line feed in it, so that none is taken for another caller's.
+        own_key = key if key is None or owner is None else f"{owner}\n{key}"
+        return self._engine.submit(submission, own_key, fingerprint)
+
+    def inspections(self) -> Sequence[str]:
+        return self._engine.inspections(None if self._caller.admin else self._caller.name)
+
+    def unfinished(self) -> Sequence[str]:
+        """Those that the caller has submitted, also where they may see others."""
+        return self._engine.unfinished(self._caller.name)
+
+    def declared(self, inspection_id: str) -> Inspection:
+        return self._checked(self._engine.declared(inspection_id))
+
+    def observe(self, inspection_id: str) -> Observation:
+        observation = self._engine.observe(inspection_id)
+        self._checked(observation.inspection)
+        return observation
+
+    def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
+        return self._engine.build_log(self._mine(inspection_id), offset, follow)
+
+    def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
+        return self._engine.item_log(self._mine(inspection_id), item, follow)
+
+    def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
+        return self._engine.report(self._mine(inspection_id), item)
+
+    def cancel(self, inspection_id: str) -> None:
+        self._engine.cancel(self._mine(inspection_id))
+
+    def delete(self, inspection_id: str) -> None:
+        self._engine.delete(self._mine(inspection_id))
+
+    def _mine(self, inspection_id: str) -> str:
+        """The same id, if the caller may know of the inspection. Raises `InspectionNotFound`."""
+        if not self._caller.admin:
+            self.declared(inspection_id)
+        return inspection_id
+
+    def _checked(self, inspection: Inspection) -> Inspection:
+        if not self._caller.admin and (inspection.owner is None or inspection.owner != self._caller.name):
+            raise InspectionNotFound(f"There is no inspection {inspection.id!r}.")
+        return inspection
+
+    # -- what belongs to nobody ---------------------------------------------------------------------------------
+
+    def nodes(self, *, free: bool = True) -> Sequence[Node]:
+        return self._engine.nodes(free=free)
+
+    def resolve(self, base: str) -> str | None:
+        return self._engine.resolve(base)
+
+    def has_environment(self, environment: str) -> bool:
+        return self._engine.has_environment(environment)
