@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 
 from . import lifeline, logs
+from .auth import choice
 from .settings import Settings
 
 _settings = Settings()
@@ -22,6 +25,25 @@ preload_app = False
 control_socket_disable = True
 logconfig_dict = logs.configuration(_settings.log_level, _settings.log_format)
 proc_name = "amun"
+
+
+def on_starting(_server: Any) -> None:
+    """Refuse to start where nobody has said who may come in."""
+    _or_leave(choice.check, _settings)
+
+
+def when_ready(server: Any) -> None:
+    """Refuse to serve where the sockets are not where the settings say: gunicorn can be given others (``--bind``)."""
+    sockets = [listener.sock for listener in server.LISTENERS]
+    reachable = [each.getsockname()[0] for each in sockets if each.family in (socket.AF_INET, socket.AF_INET6)]
+    _or_leave(choice.check_listening, _settings, reachable)
+
+
+def _or_leave(check: Callable[..., None], *arguments: Any) -> None:
+    try:
+        check(*arguments)
+    except choice.Undecided as exc:
+        raise SystemExit(str(exc)) from None
 
 
 def post_fork(server: Any, _worker: Any) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Literal, get_args
 
+from ..errors import EngineUnavailable
 from ..logs import logger
 from ..settings import Settings
+from .access import Access
 from .base import Reviewer
+from .keys import KeyFile
 from .limits import Limits, Rates
+from .memory import Remembering
 
 Mode = Literal["none", "token", "keys"]
 
@@ -76,9 +81,23 @@ def reviewer(settings: Settings) -> Reviewer | None:
     return None
 
 
-def _of_keys(settings: Settings) -> Reviewer:
-    from .keys import KeyFile
+def check(settings: Settings) -> None:
+    """Raise `Undecided` unless callers can be asked as the settings say, as far as that is known without a cluster."""
+    chosen = mode(settings)
+    if chosen == "keys":
+        _of_keys(settings)
+    elif chosen == "token":
+        _rights(settings)
 
+
+def check_listening(settings: Settings, hosts: Iterable[str]) -> None:
+    """Raise `Undecided` if nobody is asked for AMUN_HOST being loopback, and others can reach one of `hosts`."""
+    reachable = [host for host in hosts if not is_loopback(host)]
+    if reachable and settings.auth == "auto" and is_loopback(settings.host):
+        raise Undecided(f"AMUN_HOST is {settings.host}, but the API listens on {reachable[0]}: set AMUN_HOST to that.")
+
+
+def _of_keys(settings: Settings) -> KeyFile:
     if settings.api_keys is None:
         raise Undecided("AMUN_AUTH is keys: set AMUN_API_KEYS to the file they are in (`amun key` makes them).")
     keys = KeyFile(settings.api_keys, _names(settings.auth_admins))
@@ -90,17 +109,26 @@ def _of_keys(settings: Settings) -> Reviewer:
 
 
 def _of_tokens(settings: Settings) -> Reviewer:
-    from ..errors import EngineUnavailable
-    from .cluster import Access, reviewer
-    from .memory import Remembering
+    from .cluster import reviewer  # with the libraries of clusters
 
     try:
-        access = Access.parse(settings.auth_access)
-        admin = Access.parse(settings.auth_admin_access) if settings.auth_admin_access else None
-        asked = reviewer(settings, access, admin, _names(settings.auth_admins))
-    except (ValueError, EngineUnavailable) as exc:
+        asked = reviewer(settings, *_rights(settings), _names(settings.auth_admins))
+    except EngineUnavailable as exc:
         raise Undecided(f"Tokens cannot be reviewed: {exc}") from exc
     return Remembering(asked, settings.auth_cache)
+
+
+def _rights(settings: Settings) -> tuple[Access, Access | None]:
+    """The right that callers need, and the one of those who see all."""
+    admin = settings.auth_admin_access
+    return _right("AMUN_AUTH_ACCESS", settings.auth_access), _right("AMUN_AUTH_ADMIN_ACCESS", admin) if admin else None
+
+
+def _right(name: str, text: str) -> Access:
+    try:
+        return Access.parse(text)
+    except ValueError as exc:
+        raise Undecided(f"{name} cannot be used: {exc}.") from exc
 
 
 def _names(listed: str) -> frozenset[str]:

@@ -1,21 +1,15 @@
-"""Tokens of a cluster: it says whose a token is (TokenReview), and what they may do (SubjectAccessReview).
-
-What a caller of Amun needs is a right in the namespace of the inspections. Which one, is a setting, written as a verb
-and a resource with its group: ``create jobs.batch``. It may be one that no object of the cluster stands for, such as
-``create inspections.amun``: a Role can grant that, and it gives no power over anything but Amun.
-"""
+"""Tokens of a cluster: it says whose a token is (TokenReview), and what they may do (SubjectAccessReview)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..engines.openshift.cluster import SUBJECT_REVIEWS, TOKEN_REVIEWS, Cluster, place
 from ..errors import EngineUnavailable, Forbidden, Unauthenticated
 from ..logs import logger
 from ..settings import Settings
+from .access import Access
 from .base import Caller, Reviewer
 
 Document = dict[str, Any]
@@ -24,36 +18,6 @@ GROUP = "group:"
 """Begins the names of groups among the names of those who see all."""
 
 OUT_OF_REACH = "The cluster cannot be asked now who the caller is, and what they may do."
-
-_ACCESS = re.compile(
-    r"(?P<verb>[a-z]+|\*) +(?P<resource>[a-z0-9-]+)(?:\.(?P<group>[a-z0-9.-]+))?(?:/(?P<subresource>[a-z]+))?"
-)
-
-
-@dataclass(frozen=True)
-class Access:
-    """A right in the namespace: what a SubjectAccessReview asks for."""
-
-    verb: str
-    resource: str
-    group: str = ""
-    subresource: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Access:
-        """Read ``VERB RESOURCE[.GROUP][/SUBRESOURCE]``; raises ValueError for anything else."""
-        match = _ACCESS.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(f"{text!r} is not `VERB RESOURCE.GROUP`, such as `create jobs.batch`")
-        return cls(**match.groupdict(default=""))
-
-    def __str__(self) -> str:
-        group = f".{self.group}" if self.group else ""
-        return f"{self.verb} {self.resource}{group}{'/' * bool(self.subresource)}{self.subresource}"
-
-    def attributes(self, namespace: str) -> dict[str, str]:
-        """For `spec.resourceAttributes`."""
-        return {"namespace": namespace, **{name: value for name, value in vars(self).items() if value}}
 
 
 class Reviews(Protocol):

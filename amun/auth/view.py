@@ -1,7 +1,7 @@
 """An engine as one caller sees it: what somebody else has submitted is not there.
 
-This is the one place that keeps callers apart. Whatever the API does for a caller who may not see all, it does with a
-view, and a view has no way to an inspection that does not lead through `_mine`.
+This is the one place that keeps callers apart. Whatever the API does with an inspection for a caller, it does with a
+view, and a view has no way to an inspection that does not lead through `_sees`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from ..engines.base import Engine
 from ..errors import InspectionNotFound
 from ..inspection import Accepted, Inspection, Node, Observation, Submission
+from ..specification import Hardware
 from .base import Caller
 
 
@@ -44,7 +45,15 @@ class View:
         return self._checked(self._engine.declared(inspection_id))
 
     def observe(self, inspection_id: str) -> Observation:
-        observation = self._engine.observe(inspection_id)
+        return self._seen(self._engine.observe(inspection_id))
+
+    def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
+        return (each for each in self._engine.observations(ids) if self._sees(each.inspection))
+
+    def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
+        return map(self._seen, self._engine.observations(ids))
+
+    def _seen(self, observation: Observation) -> Observation:
         self._checked(observation.inspection)
         return observation
 
@@ -70,14 +79,20 @@ class View:
         return inspection_id
 
     def _checked(self, inspection: Inspection) -> Inspection:
-        if not self._caller.admin and (inspection.owner is None or inspection.owner != self._caller.name):
+        if not self._sees(inspection):
             raise InspectionNotFound(f"There is no inspection {inspection.id!r}.")
         return inspection
+
+    def _sees(self, inspection: Inspection) -> bool:
+        return self._caller.admin or (inspection.owner is not None and inspection.owner == self._caller.name)
 
     # -- what belongs to nobody ---------------------------------------------------------------------------------
 
     def nodes(self, *, free: bool = True) -> Sequence[Node]:
         return self._engine.nodes(free=free)
+
+    def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
+        return self._engine.lacks(hardware, node)
 
     def resolve(self, base: str) -> str | None:
         return self._engine.resolve(base)

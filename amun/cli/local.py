@@ -18,8 +18,13 @@ def serve(
 ) -> None:
     """Run the API and the controller in the foreground; SIGTERM or Ctrl-C stops both."""
     settings = _settings(host=host, port=port)
+    from ..auth.choice import Undecided, check
     from ..server import serve as run
 
+    try:
+        check(settings)
+    except Undecided as error:
+        raise typer.BadParameter(str(error)) from None
     run(settings)
 
 
