@@ -49,7 +49,7 @@ class Inspections:
         """
         self._limits.submission(self._caller)
         specification = Specification.from_document(document, self._settings.defaults)
-        placement.check(specification, self.engine.nodes(free=False))
+        placement.check(specification, self._whole)
         self._limits.opening(self._caller, self.engine.unfinished)
         content = None if specification.script is None else script.read(specification.script, self._settings)
         context, digest = self._environment(specification)
@@ -71,7 +71,7 @@ class Inspections:
         cached = specification.build.cache and self.engine.has_environment(digest)
         answer = {"parameters": specification.to_document(), "environment": digest, "cached": cached}
         try:
-            placement.check(specification, self.engine.nodes(free=False))
+            placement.check(specification, self._whole)
         except Infeasible as exc:
             return {**answer, "feasible": False, "message": str(exc)}
         return {**answer, "feasible": True, "message": None}
@@ -120,13 +120,7 @@ class Inspections:
         return matching[first : first + limit], len(matching)
 
     def _summaries(self, ids: list[str]) -> Iterator[dict[str, Any]]:
-        for inspection_id in ids:
-            try:
-                observation = self.engine.observe(inspection_id)
-            except Exception as exc:  # deleted meanwhile
-                if getattr(exc, "status", None) != 404:
-                    raise
-                continue
+        for observation in self.engine.observations(ids):
             found = status.verdict(observation)
             inspection = observation.inspection
             yield {

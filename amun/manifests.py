@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import jinja2
 import yaml
 
 from .inspection import Inspection
-from .specification import Requests
+from .specification import Build, Requests
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -44,6 +44,10 @@ class Surroundings:
         deadline: seconds after which the engine ends the pod; None where the engine watches itself.
         affinity: node affinity, None on one machine.
         labels: more labels for job and pods.
+        annotations: annotations of the job.
+        owner: reference to the object with which the job goes.
+        attempts: how often an item is started when the platform fails it.
+        devices: extended resources of the run, by name.
     """
 
     payload: Mapping[str, Any]
@@ -54,6 +58,10 @@ class Surroundings:
     affinity: Mapping[str, Any] | None = None
     pull_policy: str = "IfNotPresent"
     labels: Mapping[str, str] | None = None
+    annotations: Mapping[str, str] | None = None
+    owner: Mapping[str, str] | None = None
+    attempts: int = 1
+    devices: Mapping[str, str] | None = None
 
 
 _SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
@@ -81,9 +89,9 @@ def _environment() -> jinja2.Environment:
 _ENVIRONMENT = _environment()
 
 
-def resources(requests: Requests) -> dict[str, dict[str, str]]:
+def resources(requests: Requests, devices: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
     """Requests that are limits as well: what was asked for is what is got, so that runs compare."""
-    amounts = {"cpu": requests.cpu, "memory": requests.memory}
+    amounts = {"cpu": requests.cpu, "memory": requests.memory, **(devices or {})}
     return {"limits": amounts, "requests": amounts}
 
 
@@ -92,7 +100,8 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
     specification = inspection.specification
     command = ["/bin/sh", "/amun/runner.sh", "--timeout", str(specification.run.timeout)]
     command += ["--grace", str(surroundings.grace), "--output-limit", str(surroundings.output_limit), "/amun/script"]
-    text = _ENVIRONMENT.get_template("job.yaml.j2").render(
+    return _render(
+        "job.yaml.j2",
         inspection_id=inspection.id,
         batch_size=specification.batch_size,
         parallelism=specification.parallelism,
@@ -101,6 +110,7 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
         image=image,
         command=command,
         resources=resources(specification.run.requests),
+        run_resources=resources(specification.run.requests, surroundings.devices),
         restricted=RESTRICTED,
         mounts=MOUNTS,
         user=surroundings.user,
@@ -109,8 +119,47 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
         affinity=surroundings.affinity,
         pull_policy=surroundings.pull_policy,
         payload=surroundings.payload,
+        annotations=surroundings.annotations,
+        owner=surroundings.owner,
+        attempts=surroundings.attempts,
     )
-    document: dict[str, Any] = yaml.safe_load(text)
+
+
+def image_stream(name: str, labels: Mapping[str, str], owner: Mapping[str, str]) -> dict[str, Any]:
+    """The ImageStream that the images of an environment are pushed to."""
+    return _render("imagestream.yaml.j2", name=name, labels=labels, owner=owner)
+
+
+def build_config(
+    name: str,
+    labels: Mapping[str, str],
+    owner: Mapping[str, str],
+    *,
+    dockerfile: str,
+    arguments: Mapping[str, str],
+    sources: Sequence[str],
+    build: Build,
+    node_selector: Mapping[str, str],
+    devices: Mapping[str, str],
+) -> dict[str, Any]:
+    """The BuildConfig of an environment; `sources` are the ConfigMaps that hold the files of its context."""
+    return _render(
+        "buildconfig.yaml.j2",
+        name=name,
+        labels=labels,
+        owner=owner,
+        dockerfile=dockerfile,
+        arguments=[{"name": name, "value": value} for name, value in sorted(arguments.items())],
+        sources=sources,
+        resources=resources(build.requests, devices),
+        timeout=build.timeout,
+        cache=build.cache,
+        node_selector=node_selector,
+    )
+
+
+def _render(template: str, **values: Any) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(_ENVIRONMENT.get_template(template).render(**values))
     return document
 
 

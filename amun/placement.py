@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-from . import formats, hardware
+from . import formats
 from .errors import Infeasible
 from .inspection import Node
-from .specification import Requests, Specification
+from .specification import Hardware, Requests, Specification
 
 
-def check(specification: Specification, nodes: Sequence[Node]) -> None:
-    """Raise `Infeasible`, saying what is asked and what there is instead, unless build and run have a node each."""
+class Places(Protocol):
+    """Of an engine what is asked here."""
+
+    def nodes(self, *, free: bool = True) -> Sequence[Node]: ...
+
+    def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]: ...
+
+
+def check(specification: Specification, engine: Places) -> None:
+    """Raise `Infeasible`, saying what is asked and what there is instead, unless build and run have a node each.
+
+    Where an engine may not know its nodes, nothing is refused.
+    """
+    nodes = engine.nodes(free=False)
     steps = {"build": specification.build.requests}
     if specification.script is not None:
         steps["run"] = specification.run.requests
     for step, requests in steps.items():
-        obstacles = [list(_obstacles(requests, node)) for node in nodes]
-        if all(obstacles):
-            nearest = min(obstacles, key=len, default=["There is no node."])
+        obstacles = [list(_obstacles(requests, node, engine)) for node in nodes]
+        if obstacles and all(obstacles):
+            nearest = min(obstacles, key=len)
             raise Infeasible(f"No node here can ever serve {step}.requests: {' '.join(nearest)}")
 
 
-def _obstacles(requests: Requests, node: Node) -> Iterator[str]:
+def _obstacles(requests: Requests, node: Node, engine: Places) -> Iterator[str]:
     """What a node lacks, a sentence each."""
     if formats.quantity(requests.cpu) > node.cpu:
         yield f"Requested {requests.cpu} CPUs, the node has {node.cpu:g}."
     if formats.quantity(requests.memory) > node.memory:
         yield f"Requested {requests.memory} of memory, the node has {node.memory >> 20}Mi."
     if requests.hardware is not None:
-        yield from hardware.mismatches(requests.hardware, node.hwinfo)
-        gpu = requests.hardware.gpu
-        if gpu is not None and not any(device.get("vendor") == gpu.vendor for device in node.gpus):
-            yield f"Requested {gpu.count} x {gpu.vendor}, the node has none."
-        for label, value in requests.hardware.node_selector.items():
-            if node.labels.get(label) != value:
-                yield f"Requested the label {label}={value}, the node has {node.labels.get(label, 'none')}."
+        yield from engine.lacks(requests.hardware, node)

@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         Path("~/.local/share/amun"), description="Where the embedded engine keeps everything.", validate_default=True
     )
-    engine: str = Field("auto", description="`podman`, or `auto` to choose.")
+    engine: str = Field(
+        "auto", description="`podman`, `openshift`, or `auto` to choose: a cluster that is there, else Podman."
+    )
     log_format: str = Field("auto", description="`json`, `console`, or `auto` (console on a terminal).")
     log_level: str = Field("INFO", description="Least severity that is logged.")
 
@@ -34,7 +36,7 @@ class Settings(BaseSettings):
     build_timeout: int = Field(3600, ge=1, description="Deadline of a build that sets none, in seconds.")
     run_timeout: int = Field(3600, ge=1, description="Deadline of an item that sets none, in seconds.")
     grace: int = Field(5, ge=0, description="Seconds between the polite and the final signal to what is stopped.")
-    max_builds: int = Field(1, ge=1, description="Builds at a time on the embedded engine.")
+    max_builds: int = Field(0, ge=0, description="Builds at a time; 0 is one on Podman, and no limit on a cluster.")
     max_runs: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Items at a time on the embedded engine."
     )
@@ -83,7 +85,32 @@ class Settings(BaseSettings):
     )
 
     retention_days: int = Field(30, ge=0, description="Days a finished inspection is kept; 0 keeps it for ever.")
+    failed_retention_days: int = Field(
+        90, ge=0, description="Days one that did not succeed is kept on a cluster; 0 keeps it for ever."
+    )
     environment_days: int = Field(30, ge=0, description="Days an environment nobody used is kept; 0 keeps it for ever.")
+
+    namespace: str = Field("", description="Namespace of inspections; without, that of the service or kubeconfig.")
+    kubeconfig: str = Field("", description="File that names the cluster; without, the service account or KUBECONFIG.")
+    kube_context: str = Field("", description="Context of the kubeconfig.")
+    cluster_ca: str = Field("", description="File of the certificates the API server is verified by.")
+    cluster_verify_tls: bool = Field(True, description="Verify the API server's certificate.")
+    cluster_timeout: float = Field(30.0, gt=0, description="Seconds a request to the API server may take.")
+    start_deadline: int = Field(
+        1800, ge=1, description="Seconds a build's or item's pod may wait on a cluster before it is given up."
+    )
+    queue_name: str = Field("", description="Kueue's local queue that Jobs are put in.")
+    run_egress: str = Field(
+        "open", pattern="open|closed", description="`closed`: run pods reach nothing (NetworkPolicy)."
+    )
+    label_cpu_family: str = Field(
+        "feature.node.kubernetes.io/cpu-model.family", description="Node label that tells the CPU's family."
+    )
+    label_cpu_model: str = Field(
+        "feature.node.kubernetes.io/cpu-model.id", description="Node label that tells the CPU's model."
+    )
+    label_physical_cpus: str = Field("", description="Node label that tells how many CPUs there are; none by default.")
+    label_processor: str = Field("", description="Node label that tells the CPU's brand; none by default.")
 
     archive: str = Field(
         "", description="Where finished inspections are kept: a directory that is there, or `s3://BUCKET/PREFIX`."

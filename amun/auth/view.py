@@ -50,9 +50,6 @@ class View:
     def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
         return (each for each in self._engine.observations(ids) if self._sees(each.inspection))
 
-    def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
-        return map(self._seen, self._engine.observations(ids))
-
     def _seen(self, observation: Observation) -> Observation:
         self._checked(observation.inspection)
         return observation

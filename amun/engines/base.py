@@ -7,14 +7,17 @@ process may ask it anything at any moment, and every method is safe to repeat af
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import ItemNotFound
+from ..errors import InspectionNotFound, ItemNotFound
+from ..hardware import mismatches
 from ..inspection import Accepted, Inspection, Node, Observation, Submission
+from ..specification import Hardware
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,16 @@ class Engine(ABC):
         Without `free` it is not counted how many could take one now: quick, however many inspections wait.
         """
 
+    def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
+        """What a node lacks of the hardware requested, a sentence each: by what hwinfo saw there, unless overridden."""
+        yield from mismatches(hardware, node.hwinfo)
+        gpu = hardware.gpu
+        if gpu is not None and not any(device.get("vendor") == gpu.vendor for device in node.gpus):
+            yield f"Requested {gpu.count} x {gpu.vendor}, the node has none."
+        for label, value in hardware.node_selector.items():
+            if node.labels.get(label) != value:
+                yield f"Requested the label {label}={value}, the node has {node.labels.get(label, 'none')}."
+
     @abstractmethod
     def resolve(self, base: str) -> str | None:
         """Digest (``sha256:…``) that the base image has now, or None where that cannot be told without pulling it."""
@@ -90,6 +103,12 @@ class Engine(ABC):
     @abstractmethod
     def observe(self, inspection_id: str) -> Observation:
         """What is, now. Never waits for a step of the controller."""
+
+    def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
+        """What is of each of these, in order; those that are not there any more are left out."""
+        for inspection_id in ids:
+            with contextlib.suppress(InspectionNotFound):
+                yield self.observe(inspection_id)
 
     @abstractmethod
     def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:

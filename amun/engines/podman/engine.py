@@ -84,7 +84,7 @@ class PodmanEngine(Engine):
             self._podman,
             self._machine,
             self._store,
-            limit=self._settings.max_builds,
+            limit=self._settings.max_builds or 1,
             attempts=self._settings.attempts,
             changed=self._bell.ring,
         )

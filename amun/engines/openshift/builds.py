@@ -1,0 +1,158 @@
+"""What a Build says, in Amun's words: pure functions of the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace as _with
+from typing import Any
+
+from ... import buildlog, clock
+from ...inspection import BuildState
+from . import names, waiting
+
+Document = Mapping[str, Any]
+
+ONGOING = frozenset({"New", "Pending", "Running"})
+
+PLATFORM = frozenset(
+    {
+        "BuildPodDeleted",
+        "BuildPodEvicted",
+        "BuildPodExists",
+        "CannotCreateBuildPod",
+        "CannotRetrieveServiceAccount",
+        "ExceededRetryTimeout",
+        "FailedContainer",
+        "FetchImageContentFailed",
+        "MissingPushSecret",
+        "NoBuildContainerStatus",
+        "PushImageToRegistryFailed",
+    }
+)
+"""Reasons for which a Build fails through no fault of what is built (StatusReason… in OpenShift's build API)."""
+
+PULL = frozenset({"PullBuilderImageFailed", "InvalidImageReference"})
+
+
+def number(build: Document) -> int:
+    """Which Build of its BuildConfig it is, from 1."""
+    annotations = build["metadata"].get("annotations") or {}
+    return int(annotations.get(names.ANNOTATION_BUILD_NUMBER, 0))
+
+
+def newest(builds: Iterable[Document]) -> Document | None:
+    """The last Build that was started of one BuildConfig."""
+    return max(builds, key=number, default=None)
+
+
+def ongoing(build: Document) -> bool:
+    """Whether it waits or works."""
+    return phase(build) in ONGOING
+
+
+def phase(build: Document) -> str:
+    """The Build's own word; it has none for a moment after it was made."""
+    return (build.get("status") or {}).get("phase") or "New"
+
+
+def begin_again(build: Document, attempts: int) -> bool:
+    """Whether the platform failed this Build, or somebody stopped it whom it did not belong to, and another may do."""
+    if stopped(build) is not None:
+        return False
+    given_up = phase(build) == "Error" or (phase(build) == "Failed" and _reason(build) in PLATFORM)
+    return phase(build) == "Cancelled" or (given_up and number(build) < attempts)
+
+
+def stopped(build: Document) -> tuple[str, str] | None:
+    """Why Amun itself ended a Build: a reason and a sentence."""
+    annotations = build["metadata"].get("annotations") or {}
+    reason, _, message = annotations.get(names.STOPPED, "").partition(": ")
+    return (reason, message) if reason else None
+
+
+def image(build: Document) -> str | None:
+    """The image that it pushed, by digest."""
+    status = build.get("status") or {}
+    digest = ((status.get("output") or {}).get("to") or {}).get("imageDigest")
+    reference = status.get("outputDockerImageReference") or ""
+    repository, colon, tag = reference.rpartition(":")
+    return f"{repository if colon and '/' not in tag else reference}@{digest}" if digest and reference else None
+
+
+def state(build: Document | None, pods: Sequence[Document], attempts: int) -> BuildState:
+    """Where a build stands; `pods` are those of the Build, which say why one waits."""
+    if build is None:
+        return BuildState(reason="BuildQueued", message="The build waits for its turn.")
+    if begin_again(build, attempts):
+        return BuildState(reason="Restarting", message=_message(build), container=build["metadata"]["name"])
+    known = BuildState(container=build["metadata"]["name"], started_at=_moment(build, "startTimestamp"))
+    word = phase(build)
+    if word in ("New", "Pending"):
+        return _waiting(build, pods, known)
+    if word == "Running":
+        return _with(known, state="running")
+    return _over(build, known)
+
+
+def _waiting(build: Document, pods: Sequence[Document], known: BuildState) -> BuildState:
+    why = next(filter(None, map(waiting.why, pods)), None)
+    if why is None and _reason(build):
+        why = waiting.Why(waiting.reason_of(_message(build) or "", _reason(build)), _message(build) or "")
+    why = why or waiting.Why("BuildPending", "The cluster is about to start the build.")
+    return _with(known, reason=why.reason, message=why.message, started_at=None)
+
+
+def _over(build: Document, known: BuildState) -> BuildState:
+    known = _with(known, state="terminated", finished_at=_moment(build, "completionTimestamp"))
+    word, ended = phase(build), stopped(build)
+    if word == "Complete" and image(build) is not None:
+        return _with(known, outcome="succeeded", reason="Completed", exit_code=0, image=image(build))
+    if word == "Cancelled":
+        if ended is not None and ended[0] != "Cancelled":
+            return _with(known, outcome="error", reason=ended[0], message=ended[1])
+        return _with(known, outcome="failed", reason="Cancelled", message="Nobody waits for the build any more.")
+    if word in ("Error", "Complete") or _reason(build) in PLATFORM:
+        return _with(known, outcome="error", reason=_reason(build) or "NoImage", message=_message(build), exit_code=1)
+    return _failed(build, known)
+
+
+def _failed(build: Document, known: BuildState) -> BuildState:
+    known = _with(known, outcome="failed", exit_code=1)
+    if _past_deadline(build, known):
+        return _with(known, reason="DeadlineExceeded", message="The build was still running at its deadline.")
+    if _reason(build) == "OutOfMemoryKilled":
+        message = "The build needed more memory than it had requested."
+        return _with(known, reason="OutOfMemoryKilled", message=message, exit_code=137)
+    failure = buildlog.failed_step((build.get("status") or {}).get("logSnippet") or "")
+    reason = "ErrImagePull" if _reason(build) in PULL else failure.reason
+    return _with(known, reason=reason, message=failure.message)
+
+
+def explained(state: BuildState, failure: buildlog.Failure) -> BuildState:
+    """A failed build with what its whole log says of why."""
+    reason = state.reason if state.reason == "ErrImagePull" else failure.reason
+    return _with(state, reason=reason, message=failure.message)
+
+
+def _past_deadline(build: Document, known: BuildState) -> bool:
+    """Whether it was ended by completionDeadlineSeconds, which has no reason of its own."""
+    deadline = build["spec"].get("completionDeadlineSeconds")
+    lasted = clock.between(known.started_at, known.finished_at)
+    if _reason(build) in ("BuildDeadlineExceeded", "DeadlineExceeded"):
+        return True
+    # The times have whole seconds, and the pod's own clock begins a moment after the Build's.
+    generic = _reason(build) == "GenericBuildFailed"
+    return generic and deadline is not None and lasted is not None and lasted >= deadline - 1
+
+
+def _reason(build: Document) -> str:
+    return (build.get("status") or {}).get("reason") or ""
+
+
+def _message(build: Document) -> str | None:
+    return (build.get("status") or {}).get("message")
+
+
+def _moment(build: Document, name: str) -> str | None:
+    moment = (build.get("status") or {}).get(name)
+    return None if moment is None else clock.timestamp(clock.seconds(moment))

@@ -1,0 +1,334 @@
+"""Calls to the API server: the only module that knows the client libraries.
+
+Documents go in and come out as plain dictionaries. Transport errors, 429 and 5xx are tried again a few times, as long
+as the server asks for (Retry-After); what is left of errors is one of
+
+* `NotFound`, `AlreadyThere` (also: somebody else was first), `Gone` (a watch that is too old);
+* `Refused`, with the server's words: no right, a quota, an object it finds wrong;
+* `EngineUnavailable`: out of reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tenacity
+import urllib3
+from kubernetes import client as kubernetes
+from kubernetes import config
+from openshift.dynamic import DynamicClient, Resource
+from openshift.dynamic.exceptions import DynamicApiError
+
+from ... import __version__
+from ...errors import EngineUnavailable
+from ...settings import Settings
+
+Document = dict[str, Any]
+
+CONNECT = 5.0
+"""Seconds for a connection."""
+
+ATTEMPTS = 5
+LONGEST_PAUSE = 10.0
+"""Seconds between two attempts, whatever the server asks for: what takes longer is tried again by the caller."""
+
+CONNECTIONS = 64
+"""Connections that are kept: followed logs and watches hold one each."""
+
+METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io"
+"""What to accept where an object's metadata is all that matters."""
+
+
+def _resource(group: str, version: str, kind: str, plural: str, namespaced: bool = True) -> Resource:
+    """A kind of object, known beforehand: no discovery is needed to find its path."""
+    prefix = "apis" if group else "api"
+    return Resource(prefix=prefix, group=group, api_version=version, kind=kind, name=plural, namespaced=namespaced)
+
+
+CONFIG_MAPS = _resource("", "v1", "ConfigMap", "configmaps")
+PODS = _resource("", "v1", "Pod", "pods")
+EVENTS = _resource("", "v1", "Event", "events")
+NODES = _resource("", "v1", "Node", "nodes", namespaced=False)
+JOBS = _resource("batch", "v1", "Job", "jobs")
+BUILD_CONFIGS = _resource("build.openshift.io", "v1", "BuildConfig", "buildconfigs")
+BUILDS = _resource("build.openshift.io", "v1", "Build", "builds")
+IMAGE_STREAMS = _resource("image.openshift.io", "v1", "ImageStream", "imagestreams")
+IMAGE_STREAM_TAGS = _resource("image.openshift.io", "v1", "ImageStreamTag", "imagestreamtags")
+ACCESS_REVIEWS = _resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
+SUBJECT_REVIEWS = _resource("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", False)
+TOKEN_REVIEWS = _resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", False)
+
+
+class ClusterError(EngineUnavailable):
+    """The API server said no. `status` of the answer, and the server's own sentence."""
+
+    def __init__(self, message: str, code: int = 0, body: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.body = body or {}
+
+
+class NotFound(ClusterError):
+    """There is no such object."""
+
+
+class AlreadyThere(ClusterError):
+    """There is one of this name, or it was changed meanwhile."""
+
+
+class Gone(ClusterError):
+    """The resourceVersion that a watch was to begin at is forgotten."""
+
+
+class Refused(ClusterError):
+    """401, 403 and 422: trying again will not help by itself."""
+
+    @property
+    def quota(self) -> bool:
+        """Whether a quota is used up, which changes when others end."""
+        return "exceeded quota" in str(self)
+
+
+class _Again(Exception):
+    """Worth another attempt, after so many seconds if the server said."""
+
+    def __init__(self, error: EngineUnavailable, after: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error, self.after = error, after
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where calls go: a server, what to be known as there, and the namespace of all that Amun makes."""
+
+    configuration: kubernetes.Configuration
+    namespace: str
+
+
+def place(settings: Settings) -> Place:
+    """Find the cluster: as the settings say, else by the service account of this pod, else by the kubeconfig.
+
+    Raises `EngineUnavailable` where none of them leads to one.
+    """
+    configuration = kubernetes.Configuration()
+    try:
+        namespace = _load(settings, configuration)
+    except (config.ConfigException, OSError, ValueError) as exc:
+        raise EngineUnavailable(f"There is no way to a cluster: {exc}") from exc
+    if settings.cluster_ca:
+        configuration.ssl_ca_cert = settings.cluster_ca
+    configuration.verify_ssl = settings.cluster_verify_tls
+    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.retries = False  # urllib3's; ours know which answers are worth it
+    return Place(configuration, settings.namespace or namespace or "default")
+
+
+def _load(settings: Settings, configuration: kubernetes.Configuration) -> str | None:
+    """Fill in a configuration; returns the namespace that goes with it."""
+    if not settings.kubeconfig and not settings.kube_context and in_cluster():
+        config.load_incluster_config(client_configuration=configuration)
+        return _own_namespace()
+    file, context = settings.kubeconfig or None, settings.kube_context or None
+    config.load_kube_config(file, context=context, client_configuration=configuration)
+    contexts, active = config.list_kube_config_contexts(file)
+    wanted = context or active["name"]
+    namespaces = [one["context"].get("namespace") for one in contexts if one["name"] == wanted]
+    return next(iter(namespaces), None)
+
+
+def in_cluster() -> bool:
+    """Whether this process runs in a pod with a service account."""
+    loader = config.incluster_config
+    return bool(loader.os.environ.get(loader.SERVICE_HOST_ENV_NAME)) and loader.os.path.isfile(
+        loader.SERVICE_TOKEN_FILENAME
+    )
+
+
+def _own_namespace() -> str | None:
+    file = Path(config.incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
+    return file.read_text().strip() if file.is_file() else None
+
+
+class Cluster:
+    """One API server, one namespace. Safe for many threads."""
+
+    def __init__(self, place: Place, timeout: float) -> None:
+        self.namespace = place.namespace
+        self._timeout = timeout
+        api = kubernetes.ApiClient(place.configuration)
+        api.user_agent = f"amun/{__version__}"
+        self._client = DynamicClient(api, discoverer=lambda _client, _cache_file: None)
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def create(self, kind: Resource, document: Mapping[str, Any], **query: str) -> Document:
+        """Raises `AlreadyThere`, `Refused`."""
+        body = {"apiVersion": kind.group_version, "kind": kind.kind, **document}
+        return self._call("post", self._path(kind), body, {"fieldValidation": "Strict", **query})
+
+    def get(self, kind: Resource, name: str, namespace: str | None = None) -> Document:
+        """Raises `NotFound`."""
+        return self._call("get", self._path(kind, name, namespace))
+
+    def find(self, kind: Resource, name: str) -> Document | None:
+        """As `get`, None where there is none."""
+        try:
+            return self.get(kind, name)
+        except NotFound:
+            return None
+
+    def pages(
+        self, kind: Resource, selector: str = "", *, fields: str = "", metadata: bool = False
+    ) -> Iterator[Document]:
+        """Lists of the objects that a selector finds, page by page; of `metadata` only, where that is asked for."""
+        query = {"limit": "500", "labelSelector": selector, "fieldSelector": fields}
+        accept = METADATA.format(list="List") + ",application/json" if metadata else "application/json"
+        while True:
+            page = self._call("get", self._path(kind), None, {k: v for k, v in query.items() if v}, accept=accept)
+            yield page
+            more = page["metadata"].get("continue")
+            if not more:
+                return
+            query["continue"] = more
+
+    def list(self, kind: Resource, selector: str = "", *, fields: str = "", metadata: bool = False) -> list[Document]:
+        """The objects that a selector finds."""
+        pages = self.pages(kind, selector, fields=fields, metadata=metadata)
+        return [item for page in pages for item in page.get("items") or ()]
+
+    def patch(self, kind: Resource, name: str, change: Mapping[str, Any], *, strategic: bool = False) -> Document:
+        """Merge a change into an object. Raises `NotFound`, and `AlreadyThere` if it names a version that is past."""
+        content = f"application/{'strategic-' if strategic else ''}merge-patch+json"
+        return self._call("patch", self._path(kind, name), change, content=content)
+
+    def remove(self, kind: Resource, name: str, propagation: str = "Background") -> None:
+        """Delete an object, and by `propagation` what it owns. Raises `NotFound`."""
+        self._call("delete", self._path(kind, name), {"propagationPolicy": propagation})
+
+    def delete(self, kind: Resource, name: str, propagation: str = "Background") -> None:
+        """As `remove`; one that is gone already is fine."""
+        with contextlib.suppress(NotFound):
+            self.remove(kind, name, propagation)
+
+    def post(self, kind: Resource, name: str, subresource: str, document: Mapping[str, Any]) -> Document:
+        """Post to a subresource of an object."""
+        return self._call("post", f"{self._path(kind, name)}/{subresource}", document)
+
+    # -- streams ------------------------------------------------------------------------------------------------
+
+    def open(
+        self, kind: Resource, name: str | None = None, subresource: str | None = None, *, idle: float, **query: str
+    ) -> urllib3.BaseHTTPResponse:
+        """An answer that comes bit by bit; it is the caller's to close. Reading fails after `idle` seconds of silence.
+
+        Raises as the others do, but only for what is known when the answer begins.
+        """
+        path = self._path(kind, name) + (f"/{subresource}" if subresource else "")
+        return self._answer("get", path, None, query, "application/json, */*", None, (CONNECT, idle))
+
+    # -- underneath ---------------------------------------------------------------------------------------------
+
+    def _path(self, kind: Resource, name: str | None = None, namespace: str | None = None) -> str:
+        path: str = kind.path(name=name, namespace=(namespace or self.namespace) if kind.namespaced else None)
+        return path
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        accept: str = "application/json",
+        content: str | None = None,
+    ) -> Document:
+        answer = self._answer(method, path, body, query or {}, accept, content, (CONNECT, self._timeout))
+        document: Document = json.loads(answer.data or b"{}")
+        return document
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str],
+        accept: str,
+        content: str | None,
+        timeout: tuple[float, float],
+    ) -> urllib3.BaseHTTPResponse:
+        def attempt() -> urllib3.BaseHTTPResponse:
+            try:
+                answer: urllib3.BaseHTTPResponse = self._client.request(
+                    method,
+                    path,
+                    body=body,
+                    query_params=list(query.items()),
+                    header_params={"Accept": accept},
+                    content_type=content,
+                    serialize=False,
+                    _request_timeout=timeout,
+                )
+            except DynamicApiError as exc:
+                raise _error(exc) from exc
+            except (urllib3.exceptions.HTTPError, OSError) as exc:
+                raise _Again(EngineUnavailable(f"The API server does not answer: {_reason(exc)}")) from exc
+            return answer
+
+        try:
+            return tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(_Again),
+                stop=tenacity.stop_after_attempt(ATTEMPTS),
+                wait=_pause,
+                reraise=True,
+            )(attempt)
+        except _Again as exc:
+            raise exc.error from exc
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """As long as the server asks for, else longer each time; with a part by chance, lest all come back at once."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.after if isinstance(error, _Again) else None
+    backoff: float = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE)(state)
+    return min(LONGEST_PAUSE, asked + backoff / 10) if asked is not None else backoff
+
+
+def _reason(exc: Exception) -> str:
+    cause = getattr(exc, "reason", None) or exc
+    return f"{type(cause).__name__}" if isinstance(cause, Exception) else str(cause)
+
+
+def _error(exc: DynamicApiError) -> Exception:
+    """What an answer other than 2xx means to us."""
+    body = _status(exc.body)
+    said = str(body.get("message") or exc.reason or "no reason given")
+    if exc.status in (401, 403, 400, 422):
+        return Refused(f"The API server refused: {said}", exc.status, body)
+    if exc.status == 404:
+        return NotFound(f"The API server has none: {said}", 404, body)
+    if exc.status == 409:
+        return AlreadyThere(said, 409, body)
+    if exc.status == 410:
+        return Gone(said, 410, body)
+    error = ClusterError(f"The API server failed: {said}", exc.status, body)
+    if exc.status == 429 or exc.status >= 500:
+        return _Again(error, _seconds((exc.headers or {}).get("Retry-After")))
+    return error
+
+
+def _status(body: object) -> Mapping[str, Any]:
+    """The Status document of an answer; anything else may be a proxy's page, and is nobody's business."""
+    try:
+        document = json.loads(body) if isinstance(body, bytes | str) else {}
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) and document.get("kind") == "Status" else {}
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header is not None and header.isdecimal() else None

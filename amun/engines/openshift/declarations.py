@@ -1,0 +1,94 @@
+"""Declaring inspections and finding them: what the API does with records."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...errors import Conflict, EngineUnavailable, InspectionNotFound
+from ...identifiers import is_valid
+from ...inspection import Accepted, Submission
+from . import cluster as kinds
+from . import names, records
+from .cluster import AlreadyThere, Cluster, NotFound
+from .environments import Environments
+from .records import Record
+
+
+class Declarations:
+    """The records of the namespace, read and written without a cache: what is answered is so."""
+
+    def __init__(self, cluster: Cluster, environments: Environments) -> None:
+        self._cluster = cluster
+        self._environments = environments
+
+    def declare(self, submission: Submission) -> Accepted:
+        """All of it, or nothing: the record is made last, by one request."""
+        inspection = submission.inspection
+        records.to_document(Record(inspection, "", "", False), submission)  # refuses what is too large before all else
+        claim = self._environments.claim(inspection, submission.context)
+        record = Record(inspection, claim.name, claim.uid, claim.cached)
+        try:
+            self._cluster.create(kinds.CONFIG_MAPS, records.to_document(record, submission))
+        except AlreadyThere:
+            pass  # our own: the answer to the first try was lost
+        except EngineUnavailable:
+            with contextlib.suppress(EngineUnavailable):
+                self._environments.withdraw(claim)
+            raise
+        return Accepted(inspection.id, claim.cached)
+
+    def declare_once(self, submission: Submission, key: str, fingerprint: str) -> Accepted:
+        """The key is kept before the inspection, with its id: a crash between the two loses and doubles nothing."""
+        name = f"idempotency-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+        annotations = {"amun/id": submission.inspection.id, "amun/fingerprint": fingerprint}
+        metadata = {"name": name, "labels": names.labels(names.KEY), "annotations": annotations}
+        try:
+            self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True})
+        except AlreadyThere:
+            return self._declared_before(submission, name, fingerprint)
+        return self.declare(submission)
+
+    def _declared_before(self, submission: Submission, name: str, fingerprint: str) -> Accepted:
+        kept = self._cluster.get(kinds.CONFIG_MAPS, name)["metadata"]["annotations"]
+        if kept["amun/fingerprint"] != fingerprint:
+            raise Conflict("This Idempotency-Key was used for another specification before.")
+        found = self._cluster.find(kinds.CONFIG_MAPS, kept["amun/id"])
+        if found is not None:
+            return Accepted(kept["amun/id"], records.from_document(found).cached)
+        return self.declare(replace(submission, inspection=replace(submission.inspection, id=kept["amun/id"])))
+
+    def ids(self, owner: str | None = None, *, active: bool = False) -> Sequence[str]:
+        """Ids of all inspections, or of those that are not closed, oldest first."""
+        wanted = {names.KIND: names.RECORD}
+        wanted |= {names.STATE: names.ACTIVE} if active else {}
+        wanted |= {names.OWNER: records.owner_label(owner)} if owner is not None else {}
+        made: list[tuple[str, str]] = []
+        for page in self._cluster.pages(kinds.CONFIG_MAPS, names.selector(**wanted), metadata=True):
+            for item in page.get("items") or ():
+                metadata = item["metadata"]
+                made.append(((metadata.get("annotations") or {}).get(names.CREATED) or "", metadata["name"]))
+        return [name for _, name in sorted(made)]
+
+    def cancel(self, inspection_id: str, moment: str) -> None:
+        """Note that it is to be stopped. Raises `InspectionNotFound`."""
+        self._change(inspection_id, records.cancelled(moment))
+
+    def delete(self, inspection_id: str) -> None:
+        """Its Job and pods go with it. Raises `InspectionNotFound`."""
+        if not is_valid(inspection_id):
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        try:
+            self._cluster.remove(kinds.CONFIG_MAPS, inspection_id)
+        except NotFound as exc:
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.") from exc
+
+    def _change(self, inspection_id: str, change: dict[str, object]) -> None:
+        if not is_valid(inspection_id):
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        try:
+            self._cluster.patch(kinds.CONFIG_MAPS, inspection_id, change)
+        except NotFound as exc:
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.") from exc

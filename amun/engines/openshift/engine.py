@@ -1,0 +1,400 @@
+"""The production engine: environments by OpenShift's builds, items by Jobs, all state in objects of one namespace.
+
+The API asks the cluster for each thing it is asked for; the controller watches. Several controllers may act at once:
+whatever one does has a name or a number by which the others notice that it is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ... import buildlog, clock, framing, metrics, report, status
+from ...errors import InspectionNotFound
+from ...identifiers import is_valid
+from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
+from ...logs import logger
+from ...settings import Settings
+from ...specification import Hardware
+from ..base import Engine, Queue, check_item
+from . import builds, items, jobs, logs, names, nodes, records, rights, waiting
+from . import cluster as kinds
+from .cluster import AlreadyThere, Cluster, NotFound, Refused
+from .declarations import Declarations
+from .environments import Environments
+from .images import Images
+from .jobs import Jobs
+from .nodes import Placement
+from .observing import observe
+from .records import Final, Reason, Record
+from .retention import Retention
+from .views import Asking, Snapshot, View, Watching
+
+TOGETHER = 100
+"""Inspections that are looked at by one set of requests: their names have to fit into an address."""
+
+SETTLE = 0.05
+"""Seconds for which changes are gathered before the controller looks again."""
+
+EVENTS_AGAIN = 30.0
+"""Seconds after which it is asked again why a Job has no pods."""
+
+NODES_KNOWN = 10.0
+"""Seconds for which the list of nodes answers, lest a thousand submissions ask a thousand times."""
+
+
+class OpenShiftEngine(Engine):
+    """One namespace of a cluster that serves build.openshift.io. Any number of processes may use it."""
+
+    name = "openshift"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._placement = Placement.of(settings)
+        self._changed = threading.Event()
+        self._watching: Watching | None = None
+        self._nodes: tuple[float, list[dict[str, Any]]] | None = None
+        self._events_asked: dict[str, float] = {}
+
+    @functools.cached_property
+    def cluster(self) -> Cluster:
+        """Raises `EngineUnavailable` where there is no way to one."""
+        return Cluster(kinds.place(self._settings), self._settings.cluster_timeout)
+
+    @functools.cached_property
+    def _environments(self) -> Environments:
+        return Environments(self.cluster, self._placement)
+
+    @functools.cached_property
+    def _declarations(self) -> Declarations:
+        return Declarations(self.cluster, self._environments)
+
+    @functools.cached_property
+    def _jobs(self) -> Jobs:
+        return Jobs(self.cluster, self._placement, self._settings)
+
+    @functools.cached_property
+    def _images(self) -> Images:
+        return Images(self.cluster)
+
+    @functools.cached_property
+    def _rights(self) -> rights.Rights:
+        return rights.Rights(self.cluster)
+
+    @functools.cached_property
+    def _retention(self) -> Retention:
+        return Retention(self.cluster, self._settings)
+
+    @functools.cached_property
+    def _asking(self) -> Asking:
+        return Asking(self.cluster)
+
+    @property
+    def _view(self) -> View:
+        return self._watching or self._asking
+
+    # -- asked by the API ---------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        self._rights.check(rights.API if self._watching is None else rights.CONTROLLER)
+
+    def nodes(self, *, free: bool = True) -> Sequence[Node]:
+        least = (self._settings.default_cpu, self._settings.default_memory)
+        pods = self._own_pods() if free else []
+        return nodes.kinds(self._known_nodes(), pods, least)
+
+    def _known_nodes(self) -> list[dict[str, Any]]:
+        """All nodes; none where they may not be read."""
+        if self._nodes is None or self._nodes[0] < time.monotonic() - NODES_KNOWN:
+            try:
+                found = self.cluster.list(kinds.NODES)
+            except Refused:
+                found = []
+            self._nodes = time.monotonic(), found
+        return self._nodes[1]
+
+    def _own_pods(self) -> list[Any]:
+        if self._watching is not None:
+            return list(self._watching.all_pods())
+        return [slim for pod in self.cluster.list(kinds.PODS, "app=amun") if (slim := nodes.placed(pod)) is not None]
+
+    def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
+        return self._placement.lacks(hardware, node)
+
+    def resolve(self, base: str) -> str | None:
+        return self._images.digest(base)
+
+    def has_environment(self, environment: str) -> bool:
+        return self._environments.exists(environment)
+
+    def submit(self, submission: Submission, key: str | None = None, fingerprint: str | None = None) -> Accepted:
+        if key is None:
+            return self._declarations.declare(submission)
+        return self._declarations.declare_once(submission, key, fingerprint or "")
+
+    def inspections(self, owner: str | None = None) -> Sequence[str]:
+        return self._declarations.ids(owner)[::-1]
+
+    def declared(self, inspection_id: str) -> Inspection:
+        return self._record(inspection_id).inspection
+
+    def _record(self, inspection_id: str) -> Record:
+        if not is_valid(inspection_id):
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        return self._view.record(inspection_id)
+
+    def observe(self, inspection_id: str) -> Observation:
+        self._check_id(inspection_id)
+        return observe(self._view, inspection_id, self._settings.attempts)
+
+    def _check_id(self, inspection_id: str) -> None:
+        if not is_valid(inspection_id):
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+
+    def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
+        for start in range(0, len(ids), TOGETHER):
+            some = ids[start : start + TOGETHER]
+            view = Snapshot(self.cluster, some)
+            for inspection_id in some:
+                with contextlib.suppress(InspectionNotFound):
+                    yield observe(view, inspection_id, self._settings.attempts)
+
+    def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
+        record = self._record(inspection_id)
+
+        def opened(following: bool) -> logs.Answer | None:
+            last = builds.newest(self._view.builds(record.environment))
+            if last is None:
+                return None
+            name, query = last["metadata"]["name"], {"nowait": "true"} | ({"follow": "true"} if following else {})
+            return logs.unless_waiting(lambda: self.cluster.open(kinds.BUILDS, name, "log", idle=logs.SILENCE, **query))
+
+        def over() -> bool:
+            observation = self.observe(inspection_id)
+            return status.verdict(observation).over or observation.build.outcome is not None
+
+        return logs.follow(opened, over, offset) if follow else logs.read(opened, offset)
+
+    def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
+        check_item(self.declared(inspection_id), item)
+        opened = functools.partial(self._item_log, inspection_id, item)
+
+        def over() -> bool:
+            observation = self.observe(inspection_id)
+            return status.verdict(observation).over or observation.items[item].outcome is not None
+
+        return logs.as_cri(logs.follow(opened, over) if follow else logs.read(opened))
+
+    def _item_log(self, inspection_id: str, item: int, following: bool) -> logs.Answer | None:
+        pod = self._pod(inspection_id, item)
+        if pod is None:
+            return None
+        query = {"container": items.CONTAINER, "timestamps": "true"} | ({"follow": "true"} if following else {})
+        return logs.unless_waiting(
+            lambda: self.cluster.open(kinds.PODS, pod["metadata"]["name"], "log", idle=logs.SILENCE, **query)
+        )
+
+    def _pod(self, inspection_id: str, item: int) -> items.Pod | None:
+        return items.decisive([pod for pod in self._view.pods(inspection_id) if items.index(pod) == item])
+
+    def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
+        observation = self.observe(inspection_id)
+        check_item(observation.inspection, item)
+        pod = self._pod(inspection_id, item) if observation.items[item].outcome is not None else None
+        if pod is None:
+            return None
+        inspection = observation.inspection
+        frames = framing.frames(logs.as_cri(logs.read(functools.partial(self._item_log, inspection_id, item))))
+        return report.assemble(
+            [*items.account(pod), *frames],
+            items.outcome(pod),
+            inspection.script_sha256 or "",
+            inspection.specification.run.requests.hardware,
+            self._settings.report_limit,
+        )
+
+    def cancel(self, inspection_id: str) -> None:
+        if self._record(inspection_id).cancelled_at is None:
+            self._declarations.cancel(inspection_id, clock.now())
+
+    def delete(self, inspection_id: str) -> None:
+        self._declarations.delete(inspection_id)
+
+    def queue(self) -> Queue:
+        observed = [one for one in self._active() if not status.verdict(one).over]
+        builds_of = {(one.inspection.environment, one.build.container): one.build for one in observed}
+        states = [item for one in observed for item in one.items]
+        return Queue(
+            builds_waiting=sum(build.state == "waiting" for build in builds_of.values()),
+            builds_running=sum(build.state == "running" for build in builds_of.values()),
+            items_waiting=sum(item.state in ("waiting", "scheduling") for item in states),
+            items_running=sum(item.state == "running" for item in states),
+        )
+
+    def _active(self) -> Iterator[Observation]:
+        ids = self.unfinished()
+        if self._watching is None:
+            yield from self.observations(ids)
+            return
+        for inspection_id in ids:
+            with contextlib.suppress(InspectionNotFound):
+                yield self.observe(inspection_id)
+
+    # -- asked by the controller --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def leadership(self) -> Iterator[bool]:
+        watching = Watching(self.cluster, self._changed.set)
+        try:
+            watching.start()
+            self._watching = watching
+            yield True
+        finally:
+            self._watching = None
+            watching.stop()
+
+    def unfinished(self, owner: str | None = None) -> Sequence[str]:
+        if self._watching is None:
+            return self._declarations.ids(owner, active=True)
+        found = [one for one in self._watching.records() if owner in (None, one.inspection.owner)]
+        return [one.inspection.id for one in sorted(found, key=_age_order)]
+
+    def build(self, inspection: Inspection) -> None:
+        record = self._record(inspection.id)
+        there = self._view.builds(record.environment)
+        last = builds.newest(there)
+        if last is not None and builds.phase(last) in ("New", "Pending"):
+            return self._give_up(last)
+        if last is None and not self._place_for_build():
+            return
+        with self._noting(record):
+            self._environments.build(record, there, self._settings.attempts)
+
+    def _place_for_build(self) -> bool:
+        limit = self._settings.max_builds
+        if not limit or self._watching is None:
+            return True
+        return sum(map(builds.ongoing, self._watching.all_builds())) + self._environments.asked() < limit
+
+    def _give_up(self, build: builds.Document) -> None:
+        """End a Build that could not start in time."""
+        overdue = self._jobs.overdue(self._view.build_pods(build["metadata"]["name"]))
+        if overdue is not None and builds.stopped(build) is None:
+            self._environments.stop(build, overdue.reason, overdue.message)
+
+    def run(self, inspection: Inspection) -> None:
+        record, job = self._record(inspection.id), self._view.job(inspection.id)
+        pods = self._view.pods(inspection.id)
+        if record.stopped is not None:
+            return self._jobs.stop(record, job, pods, running=False)
+        if job is None:
+            with self._noting(record):
+                self._jobs.start(record, self.observe(inspection.id).build)
+            return
+        reason = self._jobs.overdue(pods) or (None if pods else self._without_pods(record, job))
+        if reason is not None:
+            logger.warning("items cannot start", reason=reason.reason)
+            self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.stopped(reason))
+
+    def _without_pods(self, record: Record, job: jobs.Document) -> Reason | None:
+        """Note why a Job has no pods; the reason to give up where it has had none for too long."""
+        asked = self._events_asked.get(record.inspection.id, 0.0)
+        if jobs.age(job) < SETTLE or job["spec"].get("suspend") or asked > time.monotonic() - EVENTS_AGAIN:
+            return None
+        self._events_asked[record.inspection.id] = time.monotonic()
+        fields = f"involvedObject.name={record.inspection.id},reason=FailedCreate"
+        why = waiting.refused_pods(self.cluster.list(kinds.EVENTS, fields=fields))
+        if why is None:
+            return None
+        reason = Reason(why.reason, why.message)
+        self._note(record, reason)
+        return reason if jobs.age(job) > self._settings.start_deadline else None
+
+    @contextlib.contextmanager
+    def _noting(self, record: Record) -> Iterator[None]:
+        """Keep why the cluster refuses something, for whoever asks why it waits."""
+        try:
+            yield
+        except Refused as exc:
+            self._note(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
+            raise
+
+    def _note(self, record: Record, reason: Reason) -> None:
+        if record.waiting != reason:
+            self.cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.waits(reason))
+
+    def stop(self, inspection: Inspection) -> None:
+        record = self._record(inspection.id)
+        if record.cancelled_at is not None and inspection.items:
+            job, pods = self._view.job(inspection.id), self._view.pods(inspection.id)
+            self._jobs.stop(record, job, pods, running=True)
+        last = builds.newest(self._view.builds(record.environment))
+        if last is not None and builds.ongoing(last) and not self._wanted(record.environment, inspection.id):
+            self._stop_build(last)
+
+    def _wanted(self, environment: str, but: str = "") -> bool:
+        """Whether another inspection waits for a build."""
+        known = self._watching.records() if self._watching is not None else []
+        return any(
+            one.environment == environment and one.cancelled_at is None and one.inspection.id != but for one in known
+        )
+
+    def _stop_build(self, build: builds.Document) -> None:
+        if builds.stopped(build) is None:
+            self._environments.stop(build, "Cancelled", "Nobody waits for the build any more.")
+
+    def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
+        record = self._record(inspection.id)
+        if record.finished_at is not None:
+            return
+        observation = self.observe(inspection.id)
+        build = self._explained(inspection.id, observation.build)
+        if build.outcome not in (None, "succeeded"):
+            with contextlib.suppress(NotFound):
+                self._environments.failed(record.environment)
+        final, phase = Final(build, observation.items, stored), status.verdict(observation).phase
+        try:
+            change = records.closed(record, at or clock.now(), final, phase)
+            self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, change)
+        except AlreadyThere:
+            return  # changed since it was read; the next look goes by what it is then
+        self._jobs.forget(inspection.id)
+        self._events_asked.pop(inspection.id, None)
+        _count(record, observation)
+
+    def _explained(self, inspection_id: str, build: BuildState) -> BuildState:
+        """A failed build says why by its whole log; the Build itself has but its last lines."""
+        if build.outcome != "failed" or build.reason in ("Cancelled", "DeadlineExceeded", "OutOfMemoryKilled"):
+            return build
+        text = b"".join(self.build_log(inspection_id)).decode(errors="replace")
+        return builds.explained(build, buildlog.failed_step(text)) if text else build
+
+    def tend(self) -> None:
+        if self._watching is not None:
+            for build in self._watching.all_builds():
+                name = build["metadata"]["labels"].get(names.BUILD_CONFIG, "")
+                if builds.ongoing(build) and names.generation(name) and not self._wanted(name):
+                    self._stop_build(build)
+        self._retention.expire()
+
+    def wait(self, timeout: float) -> None:
+        if self._changed.wait(timeout):
+            time.sleep(SETTLE)
+        self._changed.clear()
+
+
+def _age_order(record: Record) -> tuple[str, str]:
+    return record.inspection.created, record.inspection.id
+
+
+def _count(record: Record, observation: Observation) -> None:
+    """For the metrics: once for each inspection, by the controller that closed it."""
+    if observation.build.outcome is not None and not record.cached:
+        metrics.build_ended(observation.build, record.inspection.created)
+    for item in observation.items:
+        if item.outcome is not None:
+            metrics.item_ended(item, observation.build.finished_at)

@@ -1,0 +1,201 @@
+"""Environments on a cluster: their contexts, and the Builds that make images of them.
+
+Each generation of an environment has objects of one name: the ConfigMap of its build context, which the API makes when
+it accepts the first inspection that needs it, and which owns the rest; the ImageStream and the BuildConfig, which the
+controller makes when the build's turn has come. The first generation serves until its build has failed, or somebody
+asks for a fresh one; then comes the next. Of many who want to make the same one the first succeeds, the others join.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ... import dockerfile, manifests
+from ...errors import RequestTooLarge
+from ...inspection import Inspection
+from ...logs import logger
+from . import builds, names, records
+from . import cluster as kinds
+from .cluster import AlreadyThere, Cluster
+from .nodes import Placement
+from .records import LARGEST, Record, owner_reference
+
+FAILED = "failed"
+
+DOCKERFILE = "dockerfile.amun"
+"""The key of the Dockerfile: all keys become files of the context, and the builder writes its own ``Dockerfile``."""
+
+PATIENCE = 30.0
+"""Seconds within which a Build that was asked for is seen; then it is asked for once more."""
+
+JUST_NOW = 2.0
+"""Seconds within which a watch shows what was made."""
+
+MOST_GENERATIONS = 1000
+
+
+class Claim(NamedTuple):
+    """The environment that an inspection is to use, and whether it was there, or on its way, already."""
+
+    name: str
+    uid: str
+    cached: bool
+
+
+class Environments:
+    """Makes environments' objects; keeps nothing that it could not find again."""
+
+    def __init__(self, cluster: Cluster, placement: Placement) -> None:
+        self._cluster = cluster
+        self._placement = placement
+        self._asked: dict[str, float] = {}
+
+    # -- asked by the API ---------------------------------------------------------------------------------------
+
+    def exists(self, digest: str) -> bool:
+        """Whether an environment of this digest is built or being built."""
+        return self._current(self._generations(digest)) is not None
+
+    def claim(self, inspection: Inspection, context: Mapping[str, bytes]) -> Claim:
+        """Find the environment of an inspection, or declare it. Raises `RequestTooLarge`."""
+        there = self._generations(inspection.environment)
+        current = self._current(there) if inspection.specification.build.cache else None
+        if current is not None:
+            return Claim(current["metadata"]["name"], current["metadata"]["uid"], cached=True)
+        newest = max((names.generation(one["metadata"]["name"]) for one in there), default=0)
+        for generation in range(newest + 1, newest + MOST_GENERATIONS):
+            name = names.environment(inspection.environment, generation)
+            try:
+                return Claim(name, self._declare(name, inspection, context), cached=False)
+            except AlreadyThere:
+                if inspection.specification.build.cache:  # somebody else was first: so it is there now
+                    made = self._cluster.get(kinds.CONFIG_MAPS, name)
+                    return Claim(name, made["metadata"]["uid"], cached=True)
+        raise AlreadyThere(f"There are too many generations of {names.environment(inspection.environment)}.")
+
+    def withdraw(self, claim: Claim) -> None:
+        """Take back an environment that was declared for an inspection which then could not be."""
+        if not claim.cached:
+            self._cluster.delete(kinds.CONFIG_MAPS, claim.name)
+
+    def _generations(self, digest: str) -> list[dict[str, Any]]:
+        wanted = {names.KIND: names.CONTEXT, names.ENVIRONMENT: names.short(digest)}
+        found = self._cluster.list(kinds.CONFIG_MAPS, names.selector(**wanted), metadata=True)
+        return [one for one in found if names.generation(one["metadata"]["name"])]
+
+    @staticmethod
+    def _current(generations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """The newest, unless its build has failed."""
+        newest = max(generations, key=lambda one: names.generation(one["metadata"]["name"]), default=None)
+        if newest is None or newest["metadata"]["labels"].get(names.OUTCOME) == FAILED:
+            return None
+        return newest
+
+    def _declare(self, name: str, inspection: Inspection, context: Mapping[str, bytes]) -> str:
+        """Keep a build context: its first part last, for that is what says that it is there. Returns its uid."""
+        labels = names.labels(names.CONTEXT, **{names.ENVIRONMENT: names.short(inspection.environment)})
+        first, *others = parts(context)
+        for number, part in enumerate(others, start=1):
+            metadata = {"name": f"{name}-part-{number}", "labels": {**labels, names.KIND: "context-part"}}
+            try:
+                self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": part})
+            except AlreadyThere:
+                continue  # by somebody who wants the same; or what a crash left of it
+        annotations = {names.CREATED: inspection.created, "amun/parts": str(len(others))}
+        metadata = {"name": name, "labels": labels, "annotations": annotations}
+        made = self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": first})
+        for number in range(1, len(others) + 1):
+            owners = {"metadata": {"ownerReferences": [owner_reference(made, "ConfigMap")]}}
+            self._cluster.patch(kinds.CONFIG_MAPS, f"{name}-part-{number}", owners)
+        uid: str = made["metadata"]["uid"]
+        return uid
+
+    # -- asked by the controller --------------------------------------------------------------------------------
+
+    def build(self, record: Record, there: Sequence[Mapping[str, Any]], attempts: int) -> None:
+        """See to it that a Build goes on; `there` are those that there are. Raises `Refused`, as by a quota."""
+        last = builds.newest(there)
+        if last is not None and not builds.begin_again(last, attempts):
+            return
+        number = 0 if last is None else builds.number(last)
+        if self._asked.get(f"{record.environment}-{number}", 0) > time.monotonic() - PATIENCE:
+            return
+        if last is None:
+            self._make(record)
+        self._instantiate(record.environment, number)
+        self._asked[f"{record.environment}-{number}"] = time.monotonic()
+
+    def _make(self, record: Record) -> None:
+        """The ImageStream and the BuildConfig."""
+        name, specification = record.environment, record.inspection.specification
+        owner = records.reference("ConfigMap", name, record.environment_uid)
+        labels = names.labels("environment", **{names.ENVIRONMENT: names.short(record.inspection.environment)})
+        context = self._cluster.get(kinds.CONFIG_MAPS, name)
+        sources = [name, *(f"{name}-part-{number}" for number in range(1, _others(context) + 1))]
+        text = base64.b64decode(context["binaryData"][DOCKERFILE]).decode()
+        documents = {
+            kinds.IMAGE_STREAMS: manifests.image_stream(name, labels, owner),
+            kinds.BUILD_CONFIGS: manifests.build_config(
+                name,
+                labels,
+                owner,
+                dockerfile=text,
+                arguments=dockerfile.build_arguments({"Dockerfile": text.encode()}),
+                sources=sources,
+                build=specification.build,
+                node_selector=self._placement.selector(specification.build.requests.hardware),
+                devices=self._placement.devices(specification.build.requests.hardware),
+            ),
+        }
+        for kind, document in documents.items():
+            try:
+                self._cluster.create(kind, document)
+            except AlreadyThere:
+                continue
+
+    def _instantiate(self, name: str, number: int) -> None:
+        """Start the Build after `number`; where another controller has done so already, the server says so."""
+        request = {"apiVersion": "build.openshift.io/v1", "kind": "BuildRequest", "metadata": {"name": name}}
+        try:
+            self._cluster.post(kinds.BUILD_CONFIGS, name, "instantiate", {**request, "lastVersion": number})
+            logger.info("build started", environment=name, number=number + 1)
+        except AlreadyThere:
+            logger.debug("build was started by another", environment=name, number=number + 1)
+
+    def asked(self) -> int:
+        """Builds that were asked for a moment ago; they may not be seen yet."""
+        recently = time.monotonic() - JUST_NOW
+        return sum(moment > recently for moment in self._asked.values())
+
+    def failed(self, name: str) -> None:
+        """Let nobody join this one any more."""
+        self._cluster.patch(kinds.CONFIG_MAPS, name, {"metadata": {"labels": {names.OUTCOME: FAILED}}})
+
+    def stop(self, build: Mapping[str, Any], reason: str, message: str) -> None:
+        """End a Build, and note why."""
+        noted = {"annotations": {names.STOPPED: f"{reason}: {message}"}}
+        self._cluster.patch(kinds.BUILDS, build["metadata"]["name"], {"metadata": noted, "status": {"cancelled": True}})
+
+
+def parts(context: Mapping[str, bytes]) -> list[dict[str, str]]:
+    """The files of a context in as many ConfigMaps as they need. Raises `RequestTooLarge` where one file needs more."""
+    filled: list[dict[str, str]] = [{}]
+    size = 0
+    for name, content in context.items():
+        needed = len(name) + len(content)
+        if needed > LARGEST:
+            raise RequestTooLarge(f"{name} of the build context has {len(content)} bytes; a cluster keeps {LARGEST}.")
+        if size + needed > LARGEST:
+            filled.append({})
+            size = 0
+        key = DOCKERFILE if name == "Dockerfile" else name
+        filled[-1][key] = base64.b64encode(content).decode()
+        size += needed
+    return filled
+
+
+def _others(context: Mapping[str, Any]) -> int:
+    return int((context["metadata"].get("annotations") or {}).get("amun/parts", 0))

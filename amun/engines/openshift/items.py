@@ -1,0 +1,230 @@
+"""Where the items of an inspection stand, by their pods and their Job: pure functions of the objects.
+
+Nothing of a log is needed for it: hwinfo and the runner leave their accounts in the termination messages of their
+containers (`amun.runner`), which the kubelet keeps in the pod's status. So a status costs no more for a thousand items
+than for one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ... import clock, hardware, report
+from ...framing import Frame
+from ...inspection import Inspection, ItemState
+from ...report import Outcome
+from . import names, waiting
+from .records import Reason
+
+CONTAINER = "run"
+HWINFO = "hwinfo"
+
+QUEUED = "RunQueued"
+"""The reason of an item that has no pod yet, where none is known that says more."""
+
+Pod = Mapping[str, Any]
+
+
+def index(pod: Pod) -> int:
+    """The item that a pod runs, -1 for a pod that no Job made."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return int(annotations.get(names.INDEX, -1))
+
+
+def states(
+    inspection: Inspection, pods: Iterable[Pod], job: Mapping[str, Any] | None, stopped: Reason | None, attempts: int
+) -> tuple[ItemState, ...]:
+    """One state for each item, by index. `stopped` says why none is started any more, where that is so."""
+    by_item: defaultdict[int, list[Pod]] = defaultdict(list)
+    for pod in pods:
+        by_item[index(pod)].append(pod)
+    succeeded, failed = (_indexes(job, name) for name in ("completedIndexes", "failedIndexes"))
+    found = []
+    for item in inspection.items:
+        state = _state(inspection, item, by_item[item], over(job), attempts)
+        if state.state == "waiting" and state.container is None:
+            state = _without_pod(state, item in succeeded, item in failed)
+        if state.state == "waiting" and stopped is not None:
+            state = replace(state, state="terminated", outcome="error", reason=stopped.reason, message=stopped.message)
+        found.append(state)
+    return tuple(found)
+
+
+def decisive(pods: Sequence[Pod]) -> Pod | None:
+    """The pod whose report is the item's: the first that ended by itself, else the last there is."""
+    ordered = sorted(pods, key=_made)
+    ended = [pod for pod in ordered if ended_by_itself(pod)]
+    return min(ended, key=_finished) if ended else (ordered[-1] if ordered else None)
+
+
+def over(job: Mapping[str, Any] | None) -> bool:
+    """Whether the Job starts no pods any more."""
+    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
+    return any(
+        condition["type"] in ("Complete", "Failed") and condition["status"] == "True" for condition in conditions
+    )
+
+
+def terminated(pod: Pod) -> bool:
+    """Whether none of its containers runs, or ever will."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def working(pod: Pod) -> bool:
+    """Whether it has begun to run and goes on."""
+    return not terminated(pod) and (pod.get("status") or {}).get("startTime") is not None and waiting.why(pod) is None
+
+
+def disrupted(pod: Pod) -> str | None:
+    """The platform's reason for having ended it, None where it did not."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+            return condition.get("reason") or "Evicted"
+    return None
+
+
+def ended_by_itself(pod: Pod) -> bool:
+    """Whether it ran to an end that was not the platform's doing."""
+    return terminated(pod) and disrupted(pod) is None and _ending(pod, CONTAINER) is not None
+
+
+def outcome(pod: Pod) -> Outcome:
+    """What the cluster knows of how a pod's script ended."""
+    status, ending = pod.get("status") or {}, _ending(pod, CONTAINER) or _ending(pod, HWINFO) or {}
+    annotations = pod["metadata"].get("annotations") or {}
+    own = "Cancelled" if names.STOPPED in annotations else None
+    reason = own or disrupted(pod) or status.get("reason") or ending.get("reason")
+    return Outcome(
+        exit_code=ending.get("exitCode"),
+        reason=reason,
+        oom_killed=ending.get("reason") == "OOMKilled",
+        started_at=_moment(ending.get("startedAt")),
+        finished_at=_moment(ending.get("finishedAt")),
+        hostname=pod["metadata"]["name"],
+    )
+
+
+def account(pod: Pod) -> list[Frame]:
+    """What the runner and hwinfo left in their termination messages, as frames of a log would say it."""
+    said = (_ending(pod, CONTAINER) or {}).get("message") or ""
+    described = (_ending(pod, HWINFO) or {}).get("message")
+    hwinfo = json.dumps({"hwinfo": described} if described else {})
+    return [Frame("", "report", text.encode()) for text in (said, hwinfo)]
+
+
+def verdict(inspection: Inspection, pod: Pod) -> tuple[report.Verdict, bool | None]:
+    """How a pod's run ended, and whether the hardware was what had been asked for."""
+    wanted, known = inspection.specification.run.requests.hardware, outcome(pod)
+    sha256 = inspection.script_sha256 or ""
+    document = report.assemble(account(pod), known, sha256, wanted)
+    return report.verdict(document, known, wanted, sha256), hardware.matches(wanted, document["hwinfo"])
+
+
+def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: bool, attempts: int) -> ItemState:
+    pod = decisive(pods)
+    if pod is None:
+        return ItemState(item, reason=QUEUED, message="The run waits for its turn.")
+    attempt = sorted(map(_made, pods)).index(_made(pod)) + 1
+    state = ItemState(
+        item,
+        attempt=attempt,
+        node=(pod.get("spec") or {}).get("nodeName"),
+        container=CONTAINER,
+        started_at=_started(pod),
+    )
+    if not terminated(pod):
+        return _unfinished(state, pod)
+    found, match = verdict(inspection, pod)
+    if found.phase == "error" and _starts_again(pod, attempt, attempts, job_over):
+        return replace(
+            state, reason="Restarting", message=found.message, attempt=attempt + 1, started_at=None, node=None
+        )
+    known = outcome(pod)
+    return replace(
+        state,
+        state="terminated",
+        outcome=found.phase,
+        reason=found.reason,
+        message=found.message or (pod.get("status") or {}).get("message"),
+        exit_code=known.exit_code,
+        finished_at=known.finished_at or _moment_of_phase(pod),
+        hardware_match=match,
+    )
+
+
+def _unfinished(state: ItemState, pod: Pod) -> ItemState:
+    held = waiting.why(pod)
+    if held is not None:
+        return replace(state, reason=held.reason, message=held.message, started_at=None)
+    if working(pod):
+        return replace(state, state="running")
+    return replace(state, state="scheduling", reason="PodPending", message="The run is about to start.")
+
+
+def _starts_again(pod: Pod, attempt: int, attempts: int, job_over: bool) -> bool:
+    """Whether the Job makes another pod: as its failure policy says, see templates/job.yaml.j2."""
+    codes = [(_ending(pod, name) or {}).get("exitCode") or 0 for name in (HWINFO, CONTAINER)]
+    counted = disrupted(pod) is not None or not any(codes)
+    failed = (pod.get("status") or {}).get("phase") == "Failed"
+    return failed and counted and attempt < attempts and not job_over
+
+
+def _without_pod(state: ItemState, succeeded: bool, failed: bool) -> ItemState:
+    """What the Job knows of an item whose pod is gone, and its log with it."""
+    if succeeded:
+        return replace(state, state="terminated", outcome="succeeded", reason="Completed", message=None, exit_code=0)
+    if failed:
+        message = "The pod is gone, and what it left with it."
+        return replace(state, state="terminated", outcome="error", reason="PodLost", message=message)
+    return state
+
+
+def _indexes(job: Mapping[str, Any] | None, name: str) -> set[int]:
+    """Indexes as a Job's status writes them: ``0,2-4``."""
+    found: set[int] = set()
+    for part in filter(None, (((job or {}).get("status") or {}).get(name) or "").split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _ending(pod: Pod, container: str) -> Mapping[str, Any] | None:
+    status = pod.get("status") or {}
+    listed = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    for one in listed:
+        if one["name"] == container:
+            ended: Mapping[str, Any] | None = (one.get("state") or {}).get("terminated")
+            return ended
+    return None
+
+
+def _made(pod: Pod) -> tuple[str, str]:
+    return pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]
+
+
+def _finished(pod: Pod) -> str:
+    return (_ending(pod, CONTAINER) or {}).get("finishedAt") or "~"
+
+
+def _started(pod: Pod) -> str | None:
+    """When the script's container began; before that, when the pod came to its node."""
+    status = pod.get("status") or {}
+    for one in status.get("containerStatuses") or ():
+        for state in (one.get("state") or {}).values():
+            if one["name"] == CONTAINER and state.get("startedAt"):
+                return _moment(state["startedAt"])
+    return _moment(status.get("startTime"))
+
+
+def _moment_of_phase(pod: Pod) -> str | None:
+    """When a pod that never came to run its containers was given up."""
+    changed = [one.get("lastTransitionTime") for one in (pod.get("status") or {}).get("conditions") or ()]
+    return _moment(max(filter(None, changed), default=None))
+
+
+def _moment(text: str | None) -> str | None:
+    return None if text is None else clock.timestamp(clock.seconds(text))

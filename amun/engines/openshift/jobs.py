@@ -1,0 +1,151 @@
+"""The Jobs of inspections: starting one, ending what cannot start, stopping."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ... import clock, manifests, runner
+from ...inspection import BuildState
+from ...logs import logger
+from ...manifests import Surroundings
+from ...settings import Settings
+from . import cluster as kinds
+from . import items, names, records, waiting
+from .cluster import AlreadyThere, Cluster, NotFound
+from .nodes import Placement
+from .records import Reason, Record
+
+Document = Mapping[str, Any]
+
+PROGRAMS = ("runner.sh", "runner.py", "hwinfo.sh")
+"""Files of `amun.runner` that every run finds in /amun, beside its script."""
+
+MARGIN = 60
+"""Seconds that a pod has beside its deadline and grace: to describe the hardware, and to report. The runner keeps the
+deadline itself, from the script's start; the pod's own is for a runner that cannot."""
+
+LOG_LIMIT = 4 * 1024**2
+"""Bytes kept of each stream: kubelets begin a new log file at 10 MiB, and the API server serves only the newest."""
+
+
+class Jobs:
+    """Makes and ends Jobs and their pods."""
+
+    def __init__(self, cluster: Cluster, placement: Placement, settings: Settings) -> None:
+        self._cluster = cluster
+        self._placement = placement
+        self._settings = settings
+        self._asked: dict[str, float] = {}
+        self._programs: str | None = None
+
+    def start(self, record: Record, build: BuildState) -> None:
+        """Create the Job, whose pods run the image that the Build pushed. Raises `Refused`, as by a quota."""
+        inspection = record.inspection
+        if self._asked.get(inspection.id, 0) > time.monotonic() - 30:
+            return
+        document = manifests.job(inspection, build.image or "", self._surroundings(record, build))
+        try:
+            self._cluster.create(kinds.JOBS, document)
+            logger.info("job started", image=build.image)
+        except AlreadyThere:
+            logger.debug("job was started by another")
+        self._asked[inspection.id] = time.monotonic()
+
+    def _surroundings(self, record: Record, build: BuildState) -> Surroundings:
+        settings, run = self._settings, record.inspection.specification.run
+        sources = [
+            {"configMap": {"name": self._runner()}},
+            {"configMap": {"name": record.inspection.id, "items": [{"key": records.SCRIPT, "path": "script"}]}},
+        ]
+        labels = {names.INSPECTION: record.inspection.id, names.ENVIRONMENT: names.short(record.inspection.environment)}
+        if settings.queue_name:
+            labels[names.QUEUE] = settings.queue_name
+        labels[names.EGRESS] = settings.run_egress
+        return Surroundings(
+            payload={"projected": {"defaultMode": 0o555, "sources": sources}},
+            user=None,
+            grace=settings.grace + 5,
+            output_limit=min(settings.output_limit, LOG_LIMIT),
+            deadline=run.timeout + settings.grace + MARGIN + settings.start_deadline,
+            affinity=self._placement.affinity(run.requests.hardware),
+            labels=labels,
+            annotations={names.BUILT: json.dumps(asdict(build))},
+            owner=records.reference("ConfigMap", record.inspection.id, record.uid),
+            attempts=settings.attempts,
+            devices=self._placement.devices(run.requests.hardware),
+        )
+
+    def _runner(self) -> str:
+        """The ConfigMap of the programs that every run needs: one for all, named by what is in it."""
+        if self._programs is None:
+            directory = Path(runner.__file__).parent
+            data = {name: (directory / name).read_text() for name in PROGRAMS}
+            digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+            name = f"runner-{digest[:16]}"
+            metadata = {"name": name, "labels": names.labels(names.RUNNER)}
+            with contextlib.suppress(AlreadyThere):
+                self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "data": data})
+            self._programs = name
+        return self._programs
+
+    def overdue(self, pods: Sequence[Document]) -> Reason | None:
+        """Why a pod that has waited past the start deadline could not start; None where none has."""
+        for pod in pods:
+            why = None if items.terminated(pod) else waiting.why(pod)
+            if why is not None and age(pod) > self._settings.start_deadline:
+                return Reason(why.reason, why.message)
+        return None
+
+    def stop(self, record: Record, job: Document | None, pods: Sequence[Document], *, running: bool) -> None:
+        """Let nothing begin any more, and end what runs if `running`: so that what it has logged stays.
+
+        The Job goes first and leaves its pods, or it would start others in their place. Those belong to the record from
+        then on. A pod ends in order, and stays, when its deadline is over; a deleted one would take its log along.
+        """
+        if job is not None and not items.over(job):
+            self._cluster.delete(kinds.JOBS, record.inspection.id, "Orphan")
+        for pod in pods:
+            if pod["metadata"].get("deletionTimestamp"):
+                continue
+            if not items.terminated(pod) and not items.working(pod):
+                self._cluster.delete(kinds.PODS, pod["metadata"]["name"])
+            else:
+                self._take_over(record, pod, end=running and not items.terminated(pod))
+
+    def _take_over(self, record: Record, pod: Document, end: bool) -> None:
+        """Make a pod the record's own, and end it where it runs."""
+        metadata = pod["metadata"]
+        owned = any(owner.get("uid") == record.uid for owner in metadata.get("ownerReferences") or ())
+        if owned and (not end or names.STOPPED in (metadata.get("annotations") or {})):
+            return
+        owner = records.reference("ConfigMap", record.inspection.id, record.uid)
+        change: dict[str, Any] = {"metadata": {"ownerReferences": [owner]}}
+        if end:
+            change["metadata"]["annotations"] = {names.STOPPED: "Cancelled"}
+            change["spec"] = {"activeDeadlineSeconds": 1}
+        try:
+            self._cluster.patch(kinds.PODS, metadata["name"], change, strategic=True)
+        except NotFound:
+            logger.debug("pod is gone", pod=metadata["name"])
+
+    def forget(self, inspection_id: str) -> None:
+        """It is over: nothing of it need be remembered."""
+        self._asked.pop(inspection_id, None)
+
+
+def built(job: Document) -> BuildState | None:
+    """The build that a Job was started with, as it noted."""
+    text = (job["metadata"].get("annotations") or {}).get(names.BUILT)
+    return None if text is None else BuildState(**json.loads(text))
+
+
+def age(document: Document) -> float:
+    """Seconds since an object was made."""
+    return clock.between(document["metadata"].get("creationTimestamp"), clock.now()) or 0.0

@@ -1,0 +1,64 @@
+"""Names, labels and annotations of what this engine makes on a cluster.
+
+Names are deterministic, so that creating something twice is noticed by the API server and does no harm.
+"""
+
+from __future__ import annotations
+
+import re
+
+APP = "app"
+KIND = "amun/kind"
+INSPECTION = "inspection"
+ENVIRONMENT = "environment"
+IDENTIFIER = "identifier"
+STATE = "amun/state"
+OUTCOME = "amun/outcome"
+OWNER = "amun/owner"
+EGRESS = "amun/egress"
+QUEUE = "kueue.x-k8s.io/queue-name"
+BUILD_CONFIG = "openshift.io/build-config.name"
+BUILD = "openshift.io/build.name"
+INDEX = "batch.kubernetes.io/job-completion-index"
+
+ANNOTATION_BUILD_NUMBER = "openshift.io/build.number"
+CANCELLED = "amun/cancelled-at"
+FINISHED = "amun/finished-at"
+CREATED = "amun/created"
+WAITING = "amun/waiting"
+STOPPED = "amun/stopped"
+BUILT = "amun/build"
+
+RECORD, CONTEXT, KEY, RUNNER = "inspection", "context", "idempotency-key", "runner"
+ACTIVE, CLOSED = "active", "finished"
+
+LABEL_DIGITS = 32
+"""Hexadecimal digits of a digest that names and labels carry: a label has room for 63 characters, not for 64 digits."""
+
+_GENERATION = re.compile(r"environment-[0-9a-f]{32}(?:-(?P<number>\d+))?")
+
+
+def labels(kind: str, **more: str) -> dict[str, str]:
+    """Labels of everything that belongs to Amun."""
+    return {APP: "amun", KIND: kind, **more}
+
+
+def short(digest: str) -> str:
+    """The part of a digest (``sha256:…``) that names and labels carry."""
+    return digest.removeprefix("sha256:")[:LABEL_DIGITS]
+
+
+def environment(digest: str, generation: int = 1) -> str:
+    """Name of the objects of an environment; later generations come after failed builds, and where one asks afresh."""
+    return f"environment-{short(digest)}" + (f"-{generation}" if generation > 1 else "")
+
+
+def generation(name: str) -> int:
+    """Which generation of its environment a name is of; 0 for what is none."""
+    match = _GENERATION.fullmatch(name)
+    return 0 if match is None else int(match["number"] or 1)
+
+
+def selector(**wanted: str) -> str:
+    """A label selector of Amun's objects of one kind; underscores in names stand for nothing but themselves."""
+    return ",".join([f"{APP}=amun", *(f"{name}={value}" for name, value in wanted.items())])

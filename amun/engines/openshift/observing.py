@@ -1,0 +1,48 @@
+"""What is, of one inspection: put together from its record, its Build, its Job and its pods."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...inspection import BuildState, ItemState, Observation
+from . import builds, items, jobs
+from .records import Record
+from .views import View
+
+
+def observe(view: View, inspection_id: str, attempts: int) -> Observation:
+    """Raises `InspectionNotFound`. Asks for nothing but the record once the inspection is closed."""
+    record = view.record(inspection_id)
+    known = Observation(record.inspection, BuildState(), cancelled_at=record.cancelled_at)
+    if record.final is not None:
+        final = record.final
+        return replace(
+            known, build=final.build, items=final.items, finished_at=record.finished_at, data_stored=final.stored
+        )
+    job = view.job(inspection_id) if record.inspection.items else None
+    build = replace(_build(view, record, jobs.built(job) if job else None, attempts), cached=record.cached)
+    return replace(known, build=build, items=_items(view, record, job, build, attempts))
+
+
+def _build(view: View, record: Record, noted: BuildState | None, attempts: int) -> BuildState:
+    if noted is not None:
+        return noted
+    last = builds.newest(view.builds(record.environment))
+    pods = view.build_pods(last["metadata"]["name"]) if last and builds.phase(last) in ("New", "Pending") else ()
+    state = builds.state(last, pods, attempts)
+    if last is None and record.waiting is not None:
+        return replace(state, reason=record.waiting.reason, message=record.waiting.message)
+    return state
+
+
+def _items(
+    view: View, record: Record, job: jobs.Document | None, build: BuildState, attempts: int
+) -> tuple[ItemState, ...]:
+    if not record.inspection.items or build.outcome != "succeeded":
+        return tuple(map(ItemState, record.inspection.items))
+    pods = view.pods(record.inspection.id)
+    states = items.states(record.inspection, pods, job, record.stopped, attempts)
+    if record.waiting is None:
+        return states
+    reason, message = record.waiting.reason, record.waiting.message
+    return tuple(replace(one, reason=reason, message=message) if one.reason == items.QUEUED else one for one in states)

@@ -1,0 +1,188 @@
+"""The record of an inspection: a ConfigMap, of its id's name, that owns all that is made for it.
+
+::
+
+    labels        amun/kind: inspection, inspection: ID, environment: …, amun/state: active|finished, amun/owner: …
+    annotations   amun/created, amun/cancelled-at, amun/finished-at, amun/waiting: {reason, message},
+                  amun/stopped: {reason, message} once no item may start any more
+    binaryData    inspection (the inspection, gzip'd JSON; never changes), script (its bytes, mounted into the runs),
+                  state (gzip'd JSON: the states of build and items, once it is finished)
+
+Finished, it answers for itself: the Job and its pods may go.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...errors import RequestTooLarge
+from ...inspection import BuildState, Inspection, ItemState, Submission
+from ...specification import Specification
+from . import names
+
+LARGEST = 1 << 20
+"""Bytes that a ConfigMap may have (MaxSecretSize in Kubernetes' validation)."""
+
+ROOM = 64 << 10
+"""Bytes of it that are left free for the final states."""
+
+SCRIPT = "script"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something waits or was stopped: a CamelCase word and a sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Final:
+    """What was when the inspection was closed."""
+
+    build: BuildState
+    items: tuple[ItemState, ...]
+    stored: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a record says. `version` and `uid` are the object's own; `environment` names its environment's objects."""
+
+    inspection: Inspection
+    environment: str
+    environment_uid: str
+    cached: bool
+    uid: str = ""
+    version: str = ""
+    cancelled_at: str | None = None
+    finished_at: str | None = None
+    waiting: Reason | None = None
+    stopped: Reason | None = None
+    final: Final | None = None
+
+
+def to_document(record: Record, submission: Submission) -> dict[str, Any]:
+    """The ConfigMap of a new inspection. Raises `RequestTooLarge` for what no ConfigMap can hold."""
+    inspection = record.inspection
+    kept = {
+        **{name: value for name, value in asdict(inspection).items() if name != "specification"},
+        "specification": inspection.specification.to_document(),
+        "build": {"name": record.environment, "uid": record.environment_uid, "cached": record.cached},
+    }
+    data = {"inspection": _pack(kept)}
+    if submission.script is not None:
+        data[SCRIPT] = submission.script
+    size = sum(map(len, data.values()))
+    if size > LARGEST - ROOM:
+        raise RequestTooLarge(f"The specification and its script take {size} bytes; a cluster keeps {LARGEST - ROOM}.")
+    labels = names.labels(names.RECORD, **{names.STATE: names.ACTIVE, names.INSPECTION: inspection.id})
+    labels[names.ENVIRONMENT] = names.short(inspection.environment)
+    if inspection.owner is not None:
+        labels[names.OWNER] = owner_label(inspection.owner)
+    annotations = {names.CREATED: inspection.created}
+    return {
+        "metadata": {"name": inspection.id, "labels": labels, "annotations": annotations},
+        "binaryData": {name: base64.b64encode(value).decode() for name, value in data.items()},
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> Record:
+    """Read the record from its ConfigMap; raises ValueError or KeyError where somebody has changed what never does."""
+    metadata = document["metadata"]
+    noted = metadata.get("annotations") or {}
+    data = document.get("binaryData") or {}
+    declared = _declared(data["inspection"])
+    state = data.get("state")
+    return replace(
+        declared,
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+        cancelled_at=noted.get(names.CANCELLED),
+        finished_at=noted.get(names.FINISHED),
+        waiting=_reason(noted.get(names.WAITING)),
+        stopped=_reason(noted.get(names.STOPPED)),
+        final=None if state is None else _final(_unpack(state)),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _declared(packed: str) -> Record:
+    """What never changes; a watch brings it again with every change of the rest."""
+    kept = _unpack(packed)
+    build = kept.pop("build")
+    inspection = Inspection(**{**kept, "specification": Specification.restore(kept["specification"])})
+    return Record(inspection, environment=build["name"], environment_uid=build["uid"], cached=build["cached"])
+
+
+def cancelled(moment: str) -> dict[str, Any]:
+    """The change that asks for everything to be stopped."""
+    return {"metadata": {"annotations": {names.CANCELLED: moment}}}
+
+
+def waits(reason: Reason | None) -> dict[str, Any]:
+    """The change that says why an inspection waits, where no object on the cluster would say it."""
+    return {"metadata": {"annotations": {names.WAITING: reason and json.dumps(vars(reason))}}}
+
+
+def stopped(reason: Reason) -> dict[str, Any]:
+    """The change after which no item starts any more."""
+    return {"metadata": {"annotations": {names.STOPPED: json.dumps(vars(reason))}}}
+
+
+def closed(record: Record, moment: str, final: Final, phase: str) -> dict[str, Any]:
+    """The change that closes an inspection, if nobody has changed its record since it was read."""
+    state = {"build": asdict(final.build), "items": [asdict(item) for item in final.items], "stored": final.stored}
+    return {
+        "metadata": {
+            "resourceVersion": record.version,
+            "labels": {names.STATE: names.CLOSED, names.OUTCOME: phase.replace("_", "-")},
+            "annotations": {names.FINISHED: moment, names.WAITING: None},
+        },
+        "binaryData": {"state": base64.b64encode(_pack(state)).decode()},
+    }
+
+
+def owner_label(owner: str) -> str:
+    """A label's value for a caller's name, whatever characters that has."""
+    return hashlib.sha256(owner.encode()).hexdigest()[: names.LABEL_DIGITS]
+
+
+def owner_reference(document: Mapping[str, Any], kind: str, version: str = "v1") -> dict[str, Any]:
+    """Makes an object go when its owner goes."""
+    metadata = document["metadata"]
+    return reference(kind, metadata["name"], metadata["uid"], version)
+
+
+def reference(kind: str, name: str, uid: str, version: str = "v1") -> dict[str, Any]:
+    """An owner by name and uid."""
+    return {"apiVersion": version, "kind": kind, "name": name, "uid": uid}
+
+
+def _final(document: Mapping[str, Any]) -> Final:
+    items = tuple(ItemState(**item) for item in document["items"])
+    return Final(BuildState(**document["build"]), items, document["stored"])
+
+
+def _reason(text: str | None) -> Reason | None:
+    try:
+        return None if text is None else Reason(**json.loads(text))
+    except (TypeError, ValueError):
+        return Reason("Unknown", str(text))
+
+
+def _pack(document: Mapping[str, Any]) -> bytes:
+    return gzip.compress(json.dumps(document, separators=(",", ":"), sort_keys=True).encode(), mtime=0)
+
+
+def _unpack(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
+    return document

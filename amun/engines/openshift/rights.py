@@ -1,0 +1,95 @@
+"""What Amun must be allowed to do in its namespace, and what it does without: asked by SelfSubjectAccessReview."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from ...errors import EngineUnavailable
+from . import cluster as kinds
+from .cluster import Cluster, ClusterError
+
+REMEMBERED = 60.0
+"""Seconds for which an answer holds: rights change seldom, and there are many of them."""
+
+
+class Right(NamedTuple):
+    """A verb on a resource (``resource/subresource``) of an API group."""
+
+    verb: str
+    group: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}"
+
+
+def _rights(group: str, resource: str, *verbs: str) -> list[Right]:
+    return [Right(verb, group, resource) for verb in verbs]
+
+
+API = [
+    *_rights("", "configmaps", "create", "delete", "get", "list", "patch"),
+    *_rights("", "pods", "get", "list"),
+    *_rights("", "pods/log", "get"),
+    *_rights("", "events", "list"),
+    *_rights("batch", "jobs", "get", "list"),
+    *_rights("build.openshift.io", "builds", "get", "list"),
+    *_rights("build.openshift.io", "builds/log", "get"),
+]
+"""What the API needs: it declares, reads, cancels and deletes."""
+
+CONTROLLER = [
+    *API,
+    *_rights("", "configmaps", "watch"),
+    *_rights("", "pods", "delete", "patch", "watch"),
+    *_rights("batch", "jobs", "create", "delete", "watch"),
+    *_rights("build.openshift.io", "builds", "patch", "watch"),
+    *_rights("build.openshift.io", "buildconfigs", "create"),
+    *_rights("build.openshift.io", "buildconfigs/instantiate", "create"),
+    *_rights("image.openshift.io", "imagestreams", "create"),
+]
+"""What the controller needs besides: it builds, runs and stops."""
+
+NODES = _rights("", "nodes", "list")
+"""Without it nothing is refused beforehand for want of hardware, and GET /hardware is empty."""
+
+
+class Rights:
+    """Asks which rights are missing, now and then. Safe for many threads."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._missing: list[Right] = []
+
+    def check(self, needed: Iterable[Right]) -> None:
+        """Raise `EngineUnavailable`, which names each right that is missing by verb and resource."""
+        missing = self._look(list(needed))
+        if missing:
+            place = f"in the namespace {self._cluster.namespace!r}"
+            raise EngineUnavailable(f"The service account may not {', '.join(map(str, missing))} {place}.")
+
+    def _look(self, needed: list[Right]) -> list[Right]:
+        with self._lock:
+            if time.monotonic() - self._asked_at > REMEMBERED or self._missing:
+                with ThreadPoolExecutor(8) as threads:
+                    allowed = list(threads.map(self.allowed, needed))
+                self._missing = [right for right, may in zip(needed, allowed, strict=True) if not may]
+                self._asked_at = time.monotonic()
+            return self._missing
+
+    def allowed(self, right: Right) -> bool:
+        """Whether this service account has a right in the namespace."""
+        resource, _, subresource = right.resource.partition("/")
+        attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
+        wanted = {name: value for name, value in attributes.items() if value}
+        review = {"spec": {"resourceAttributes": {"namespace": self._cluster.namespace, **wanted}}}
+        try:
+            return bool(self._cluster.create(kinds.ACCESS_REVIEWS, review)["status"]["allowed"])
+        except ClusterError as exc:
+            raise EngineUnavailable(f"It cannot be asked what the service account may do: {exc}") from exc

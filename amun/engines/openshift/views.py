@@ -1,0 +1,216 @@
+"""Two ways to read the namespace: by asking the API server each time, or in the caches of a controller.
+
+Both give the same objects: records as `Record`, all else as (parts of) documents.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...errors import EngineUnavailable, InspectionNotFound
+from . import builds, names, records
+from . import cluster as kinds
+from .cache import Cache, Watched
+from .cluster import Cluster
+from .records import Record
+
+Document = Mapping[str, Any]
+
+SYNCED = 60.0
+"""Seconds that a controller waits for its first lists."""
+
+
+class View(ABC):
+    """What there is now."""
+
+    @abstractmethod
+    def record(self, inspection_id: str) -> Record:
+        """Raises `InspectionNotFound`."""
+
+    @abstractmethod
+    def job(self, inspection_id: str) -> Document | None:
+        """The Job of an inspection."""
+
+    @abstractmethod
+    def pods(self, inspection_id: str) -> Sequence[Document]:
+        """The pods of an inspection's items."""
+
+    @abstractmethod
+    def builds(self, build_config: str) -> Sequence[Document]:
+        """The Builds of an environment."""
+
+    @abstractmethod
+    def build_pods(self, build: str) -> Sequence[Document]:
+        """The pods of a Build: one, or none yet."""
+
+
+class Asking(View):
+    """Asks for each thing when it is wanted."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def record(self, inspection_id: str) -> Record:
+        document = self._cluster.find(kinds.CONFIG_MAPS, inspection_id)
+        if document is None or (document["metadata"].get("labels") or {}).get(names.KIND) != names.RECORD:
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        return records.from_document(document)
+
+    def job(self, inspection_id: str) -> Document | None:
+        return self._cluster.find(kinds.JOBS, inspection_id)
+
+    def pods(self, inspection_id: str) -> Sequence[Document]:
+        return self._cluster.list(kinds.PODS, f"{names.INSPECTION}={inspection_id}")
+
+    def builds(self, build_config: str) -> Sequence[Document]:
+        return self._cluster.list(kinds.BUILDS, f"{names.BUILD_CONFIG}={build_config}")
+
+    def build_pods(self, build: str) -> Sequence[Document]:
+        return self._cluster.list(kinds.PODS, f"{names.BUILD}={build}")
+
+
+class Watching(View):
+    """Reads in caches. An inspection that is not there is asked for: it may be newer than the cache, or closed."""
+
+    def __init__(self, cluster: Cluster, changed: Callable[[], None]) -> None:
+        self._asking = Asking(cluster)
+        active = names.selector(**{names.KIND: names.RECORD, names.STATE: names.ACTIVE})
+        self._records = Cache(cluster, Watched(kinds.CONFIG_MAPS, active, records.from_document, _no_group), changed)
+        self._jobs = Cache(cluster, Watched(kinds.JOBS, "app=amun", _slim, _no_group), changed)
+        self._pods = Cache(cluster, Watched(kinds.PODS, "", _slim_pod, _group_of_pod), changed)
+        self._builds = Cache(cluster, Watched(kinds.BUILDS, "app=amun", _slim, _label(names.BUILD_CONFIG)), changed)
+        self._caches = (self._records, self._jobs, self._pods, self._builds)
+
+    def start(self) -> None:
+        """Begin to watch; returns when everything is known. Raises `EngineUnavailable` where that takes too long."""
+        for cache in self._caches:
+            cache.start()
+        for cache in self._caches:
+            if not cache.synced.wait(SYNCED):
+                raise EngineUnavailable("The API server does not say what there is.")
+
+    def stop(self) -> None:
+        for cache in self._caches:
+            cache.stop()
+
+    @property
+    def current(self) -> bool:
+        """Whether all watches are well."""
+        return all(cache.synced.is_set() for cache in self._caches)
+
+    def records(self) -> list[Record]:
+        """All that are not closed."""
+        found: list[Record] = self._records.all()
+        return found
+
+    def all_builds(self) -> list[Document]:
+        return self._builds.all()
+
+    def all_pods(self) -> list[Document]:
+        return self._pods.all()
+
+    def record(self, inspection_id: str) -> Record:
+        found: Record | None = self._records.get(inspection_id)
+        return found or self._asking.record(inspection_id)
+
+    def job(self, inspection_id: str) -> Document | None:
+        found: Document | None = self._jobs.get(inspection_id)
+        return found
+
+    def pods(self, inspection_id: str) -> Sequence[Document]:
+        return self._pods.of(inspection_id)
+
+    def builds(self, build_config: str) -> Sequence[Document]:
+        return self._builds.of(build_config)
+
+    def build_pods(self, build: str) -> Sequence[Document]:
+        return self._pods.of(build)
+
+
+class Snapshot(View):
+    """Many inspections at once, by a few lists: as it was when they were made."""
+
+    def __init__(self, cluster: Cluster, ids: Sequence[str]) -> None:
+        wanted = f"{names.INSPECTION} in ({','.join(ids)})"
+        documents = cluster.list(kinds.CONFIG_MAPS, f"{names.selector(**{names.KIND: names.RECORD})},{wanted}")
+        self._records = {document["metadata"]["name"]: records.from_document(document) for document in documents}
+        live = [record for record in self._records.values() if record.final is None]
+        self._jobs: dict[str, Document] = {}
+        self._pods: defaultdict[str, list[Document]] = defaultdict(list)
+        self._builds: defaultdict[str, list[Document]] = defaultdict(list)
+        if live:
+            self._look(cluster, live)
+
+    def _look(self, cluster: Cluster, live: Sequence[Record]) -> None:
+        ids = ",".join(record.inspection.id for record in live)
+        environments = ",".join({record.environment for record in live})
+        for job in cluster.list(kinds.JOBS, f"{names.INSPECTION} in ({ids})"):
+            self._jobs[job["metadata"]["name"]] = job
+        found = cluster.list(kinds.BUILDS, f"{names.BUILD_CONFIG} in ({environments})")
+        for build in found:
+            self._builds[build["metadata"]["labels"][names.BUILD_CONFIG]].append(build)
+        ongoing = [build["metadata"]["name"] for build in found if builds.ongoing(build)]
+        selectors = [f"{names.INSPECTION} in ({ids})", f"{names.BUILD} in ({','.join(ongoing)})"]
+        for selector in selectors[: 2 if ongoing else 1]:
+            for pod in cluster.list(kinds.PODS, selector):
+                self._pods[_group_of_pod(pod) or ""].append(pod)
+
+    def record(self, inspection_id: str) -> Record:
+        if inspection_id not in self._records:
+            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        return self._records[inspection_id]
+
+    def job(self, inspection_id: str) -> Document | None:
+        return self._jobs.get(inspection_id)
+
+    def pods(self, inspection_id: str) -> Sequence[Document]:
+        return self._pods.get(inspection_id, ())
+
+    def builds(self, build_config: str) -> Sequence[Document]:
+        return self._builds.get(build_config, ())
+
+    def build_pods(self, build: str) -> Sequence[Document]:
+        return self._pods.get(build, ())
+
+
+def _no_group(_document: Document) -> None:
+    return None
+
+
+def _label(name: str) -> Callable[[Document], str | None]:
+    def group(document: Document) -> str | None:
+        label: str | None = (document["metadata"].get("labels") or {}).get(name)
+        return label
+
+    return group
+
+
+def _group_of_pod(document: Document) -> str | None:
+    labels = document["metadata"].get("labels") or {}
+    group: str | None = labels.get(names.INSPECTION) or labels.get(names.BUILD)
+    return group
+
+
+METADATA = ("name", "uid", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+
+
+def _slim(document: Document) -> Document:
+    """What of an object is read here: thousands of them are kept."""
+    metadata = {name: value for name, value in document["metadata"].items() if name in METADATA}
+    spec = {name: value for name, value in (document.get("spec") or {}).items() if name in SPEC}
+    return {"metadata": metadata, "spec": spec, "status": document.get("status") or {}}
+
+
+SPEC = ("completionDeadlineSeconds", "nodeName", "activeDeadlineSeconds", "parallelism", "suspend")
+
+
+def _slim_pod(document: Document) -> Document | None:
+    if _group_of_pod(document) is None:
+        return None
+    slim = {**_slim(document)}
+    containers = (document.get("spec") or {}).get("containers") or ()
+    requests = [(container.get("resources") or {}).get("requests") or {} for container in containers]
+    return {**slim, "spec": {**slim["spec"], "requests": requests}}

@@ -1,0 +1,40 @@
+"""Why a pod waits, or could not be made: in the cluster's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+
+class Why(NamedTuple):
+    """A CamelCase word for programs and a sentence for people."""
+
+    reason: str
+    message: str
+
+
+def why(pod: Mapping[str, Any]) -> Why | None:
+    """What keeps a pod from starting: the scheduler's or the kubelet's reason, None where it is on its way."""
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Why(condition.get("reason") or "Unschedulable", condition.get("message") or "It has no node yet.")
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        held = (container.get("state") or {}).get("waiting") or {}
+        if held.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+            return Why(held["reason"], held.get("message") or f"Container {container['name']} cannot start yet.")
+    return None
+
+
+def refused_pods(events: Iterable[Mapping[str, Any]]) -> Why | None:
+    """Why the pods of a Job are not made, by the last event that says so."""
+    said = [event for event in events if event.get("reason") == "FailedCreate"]
+    if not said:
+        return None
+    last = max(said, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+    return Why(reason_of(last.get("message") or "", "FailedCreate"), last.get("message") or "")
+
+
+def reason_of(message: str, otherwise: str) -> str:
+    """A quota has no reason of its own on a cluster; the words that it is refused with are always the same."""
+    return "QuotaExceeded" if "exceeded quota" in message else otherwise
