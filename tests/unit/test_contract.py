@@ -65,6 +65,7 @@ def test_every_operation_names_its_errors_in_the_one_shape(path: str, method: st
     assert "500" in responses
     assert ("404" in responses) == ("{inspection_id}" in path)
     assert ("415" in responses) == ("requestBody" in operation)
+    assert {"401", "403", "429", "503"} <= set(responses)
     for status in responses:
         if int(status) >= 400:
             reference = responses[status]["$ref"].removeprefix("#/components/responses/")
