@@ -66,6 +66,17 @@ def problems(document: Mapping[str, Any]) -> list[str]:
     return [problem.message for problem in found if not problem.unknown] + strict
 
 
+def prune(value: Any, schema: Schema) -> Any:
+    """A value as a server reads it: without what the schema does not know, and without nulls."""
+    schema = resolve(schema)
+    if isinstance(value, dict) and "properties" in schema:
+        known = schema["properties"]
+        return {key: prune(item, known[key]) for key, item in value.items() if key in known and item is not None}
+    if isinstance(value, list) and "items" in schema:
+        return [prune(item, schema["items"]) for item in value]
+    return value
+
+
 def check(value: Any, schema: Schema, path: str = "", struct: str = "") -> Iterator[Problem]:
     """All that is wrong with a value. As in Go, null is the same as nothing."""
     if value is None:

@@ -138,11 +138,14 @@ class Store:
         subresource: str = "",
         form: str = "merge",
         dry_run: bool = False,
+        read: Callable[[Document], Document] = lambda document: document,
     ) -> Document:
-        """PATCH: a ``merge``, ``strategic`` or ``json`` patch."""
+        """PATCH: a ``merge``, ``strategic`` or ``json`` patch; `read` checks what came of it."""
         with self.lock:
             apply = patching.FORMS[form]
-            return self._written(kind, name, namespace, lambda old: apply(old, clone(patch)), subresource, dry_run)
+            return self._written(
+                kind, name, namespace, lambda old: read(apply(old, clone(patch))), subresource, dry_run
+            )
 
     def update(
         self, kind: str, name: str, change: Callable[[Document], object], namespace: str | None = None
