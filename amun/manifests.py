@@ -46,6 +46,7 @@ class Surroundings:
         labels: more labels for job and pods.
         annotations: annotations of the job.
         owner: reference to the object with which the job goes.
+        account: file of a container that the engine reads when the container has ended, its termination message.
         attempts: how often an item is started when the platform fails it.
         devices: extended resources of the run, by name.
     """
@@ -60,6 +61,7 @@ class Surroundings:
     labels: Mapping[str, str] | None = None
     annotations: Mapping[str, str] | None = None
     owner: Mapping[str, str] | None = None
+    account: str | None = None
     attempts: int = 1
     devices: Mapping[str, str] | None = None
 
@@ -99,7 +101,11 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
     """The Job of an inspection; `image` is a reference by digest."""
     specification = inspection.specification
     command = ["/bin/sh", "/amun/runner.sh", "--timeout", str(specification.run.timeout)]
-    command += ["--grace", str(surroundings.grace), "--output-limit", str(surroundings.output_limit), "/amun/script"]
+    command += ["--grace", str(surroundings.grace), "--output-limit", str(surroundings.output_limit)]
+    describe = ["/bin/sh", "/amun/hwinfo.sh", "/home/amun/hwinfo/info.json"]
+    if surroundings.account is not None:
+        command += ["--account", surroundings.account]
+        describe += ["", surroundings.account]
     return _render(
         "job.yaml.j2",
         inspection_id=inspection.id,
@@ -108,7 +114,8 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
         allowed_failures=specification.allowed_failures,
         labels={"app": "amun", "inspection": inspection.id, **(surroundings.labels or {})},
         image=image,
-        command=command,
+        command=[*command, "/amun/script"],
+        describe=describe,
         resources=resources(specification.run.requests),
         run_resources=resources(specification.run.requests, surroundings.devices),
         restricted=RESTRICTED,

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Describes the machine it runs on: hwinfo.sh OUTPUT [ROOT]
+# Describes the machine it runs on: hwinfo.sh OUTPUT [ROOT [ACCOUNT]]
 #
-# ROOT is where /proc and /sys are looked for, if not in /.
+# ROOT is where /proc and /sys are looked for, if not in /. ACCOUNT gets the short part of the description, for an engine
+# that reads it without reading a log: 4 KiB at most, in Kubernetes.
 #
 # Writes one JSON object in the structure that py-cpuinfo 7 and numpy.distutils.cpuinfo gave to readers of the original
 # service (cpu_info, cpu_features, cpu_type, platform), and `memory`, `gpus` and `cgroup` beside them. Only what every
@@ -402,4 +403,5 @@ document="{\"cpu_features\": ${features:-null}, \"cpu_info\": ${info:-null}, \"c
 {
     printf '%s\n' "$document" >"$1.new" && mv -f "$1.new" "$1" || printf '%s\n' "$document" >"$1"
 } 2>/dev/null
+[ ! -w "${3-}" ] || printf '{"cpu_info": %s, "gpus": [%s]}' "${info:-null}" "$gpus" >"$3"
 exit 0

@@ -1,10 +1,10 @@
 """Runs one script as the first process of its container, frames what it prints and reports how it went.
 
-Called as `python3 -I -S -B runner.py [--timeout S] [--grace S] [--output-limit BYTES] [--home DIR] SCRIPT`. Standard
-output gets the frames that `amun.framing` describes, as the script prints, and the report as the last of them. Exits as
-the script did, with 128+n if signal n ended it. Runs on whatever python3 the inspected image has, from 3.6 on, so only
-the standard library is used, and old Python is written; an interpreter that lacks part of it is given up for runner.sh.
-What files say is reported as text: making sense of it is left to the service.
+Called as `python3 -I -S -B runner.py [--timeout S] [--grace S] [--output-limit BYTES] [--home DIR] [--account FILE]
+SCRIPT`. Standard output gets the frames that `amun.framing` describes, as the script prints, and the report as the last
+of them. Exits as the script did, with 128+n if signal n ended it. Runs on whatever python3 the inspected image has,
+from 3.6 on, so only the standard library is used, and old Python is written; an interpreter that lacks part of it is
+given up for runner.sh. What files say is reported as text: making sense of it is left to the service.
 
 The script is a stranger's program with the same uid. So the runner makes itself non-dumpable, which closes its memory,
 environment and descriptors to that uid (proc(5)), and reads what it reports on before the script starts.
@@ -66,6 +66,9 @@ DRAIN = 0.5
 STUCK = 2.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the report."""
 
+LONG = ("hwinfo", "os_release", "cuda")
+"""Parts of the report that may have any length."""
+
 PR_SET_DUMPABLE = 4
 
 CANCEL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -76,7 +79,7 @@ class Options:
     """The command line, `--name value …` before the script; argparse would double the time to start."""
 
     def __init__(self, arguments: "list[str]") -> None:
-        given = {"--timeout": "0", "--grace": "10", "--output-limit": str(10 << 20), "--home": HOME}
+        given = {"--timeout": "0", "--grace": "10", "--output-limit": str(10 << 20), "--home": HOME, "--account": ""}
         arguments = list(arguments)
         while arguments and arguments[0] in given:
             name = arguments.pop(0)
@@ -85,6 +88,7 @@ class Options:
         self.grace = float(given["--grace"])
         self.output_limit = int(given["--output-limit"])
         self.home = given["--home"]
+        self.account = given["--account"]
         self.command = arguments
 
 
@@ -451,6 +455,17 @@ def dumps(value: object) -> str:
     return repr(value)
 
 
+def leave(path: str, report: "Any") -> None:  # type: ignore[name-defined] # noqa: F821
+    """Write the short part of a report where the engine reads it without reading a log: 4 KiB, in Kubernetes."""
+    brief = {name: value for name, value in report.items() if name not in LONG}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        os.write(descriptor, dumps(brief).encode())
+        os.close(descriptor)
+    except OSError:
+        pass  # An engine that does not ask for it.
+
+
 def main(arguments: "list[str]") -> int:
     options = Options(arguments)
     set_dumpable(0)
@@ -466,7 +481,9 @@ def main(arguments: "list[str]") -> int:
     run = Run(options)
     start = now()
     # What is said of a run that is killed.
-    write(b"report F " + dumps(dict(known, start_datetime=start)).encode() + b"\n")
+    known["start_datetime"] = start
+    write(b"report F " + dumps(known).encode() + b"\n")
+    leave(options.account, known)
     run.start()
     run.follow()
     end = now()
@@ -475,7 +492,6 @@ def main(arguments: "list[str]") -> int:
         "exit_code": code,
         "signal": name,
         "usage": usage(),
-        "start_datetime": start,
         "end_datetime": end,
         "oom_killed": oom_kills() > killed,
         "truncated": {stream.name: stream.truncated for stream in run.streams},
@@ -484,6 +500,7 @@ def main(arguments: "list[str]") -> int:
     report.update(known)
     # The line feed before it, lest another's unfinished line swallow it.
     write(b"\nreport F " + dumps(report).encode() + b"\n")
+    leave(options.account, report)
     return code
 
 

@@ -28,11 +28,12 @@ with_python() {
 }
 
 options() {
-    limit=10485760 home=/home/amun
+    limit=10485760 home=/home/amun account=
     while [ $# -gt 1 ]; do
         case $1 in
             --output-limit) limit=$2 ;;
             --home) home=$2 ;;
+            --account) account=$2 ;;
             --timeout | --grace) ;;
             *) break ;;
         esac
@@ -99,17 +100,17 @@ look_around() {
     json_file /etc/os-release /usr/lib/os-release
     known="$known, \"os_release\": $json"
     json_file /usr/local/cuda/version.json /usr/local/cuda/version.txt
-    known="$known, \"cuda\": $json, \"python_version\": null"
+    known="$known, \"cuda\": $json"
     read_text /proc/sys/kernel/hostname
     json_or_null "${text%"$newline"}"
-    known="$known, \"hostname\": $json"
+    brief="\"python_version\": null, \"hostname\": $json"
     digest=$(sha256sum "$script" 2>/dev/null)
     json_or_null "${digest%% *}"
-    known="$known, \"script_sha256\": $json"
+    brief="$brief, \"script_sha256\": $json"
     count_oom_kills
     oom_kills_before=$oom_kills
     json_or_null "$(now)"
-    known="$known, \"start_datetime\": $json"
+    brief="$brief, \"start_datetime\": $json"
 }
 
 # Tell conclude the number of this process: $$ is that of the first shell everywhere.
@@ -224,11 +225,16 @@ report() {
     oom=false
     [ "$oom_kills" -le "$oom_kills_before" ] || oom=true
     json_or_null "$(now)"
-    printf '\nreport F {"exit_code": %s, "signal": %s, "usage": {"ru_utime": %s, "ru_stime": %s}, ' \
-        "$code" "$signal" "$user" "$system"
-    printf '"oom_killed": %s, "truncated": {"stdout": %s, "stderr": %s}, ' \
-        "$oom" "$truncated_stdout" "$truncated_stderr"
-    printf '"deadline_exceeded": false, "end_datetime": %s, %s}\n' "$json" "$known"
+    brief="\"exit_code\": $code, \"signal\": $signal, \"usage\": {\"ru_utime\": $user, \"ru_stime\": $system}, \
+\"oom_killed\": $oom, \"truncated\": {\"stdout\": $truncated_stdout, \"stderr\": $truncated_stderr}, \
+\"deadline_exceeded\": false, \"end_datetime\": $json, $brief"
+    printf '\nreport F {%s, %s}\n' "$brief" "$known"
+    leave
+}
+
+# The short part of the report, where the engine reads it without reading a log.
+leave() {
+    [ ! -w "$account" ] || printf '{%s}' "$brief" >"$account"
 }
 
 terminate() {
@@ -241,7 +247,8 @@ with_shell() {
     look_around
     trap terminate TERM INT HUP
     # What is said of a run that is killed.
-    printf 'report F {%s}\n' "$known"
+    printf 'report F {%s, %s}\n' "$brief" "$known"
+    leave
     exec 4>&1
     {
         introduce

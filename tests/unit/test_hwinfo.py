@@ -97,6 +97,16 @@ def test_this_machine_is_described(describe):
     assert found["cpu_features"]["flags"] == flags.split(":")[1].split()
 
 
+@pytest.mark.parametrize("shell", FOUND.values(), ids=FOUND)
+def test_the_short_description_is_left_where_an_engine_wants_it(tmp_path, shell):
+    whole, short = tmp_path / "info.json", tmp_path / "account"
+    short.write_text("what was there before " * 1000)
+    subprocess.run([*shell, str(PROGRAM), str(whole), "", str(short)], check=True, timeout=20)
+    said, known = json.loads(short.read_text()), json.loads(whole.read_text())
+    assert said == {name: known[name] for name in ("cpu_info", "gpus")}
+    assert short.stat().st_size < 4096
+
+
 def test_a_xeon_is_described_as_py_cpuinfo_would(describe):
     found = describe(x86())
     info = {name: value for name, value in found["cpu_info"].items() if value is not None}

@@ -122,6 +122,40 @@ def test_the_report_tells_which_script_ran_where_and_when(run, runner):
     assert found["deadline_exceeded"] is found["oom_killed"] is False
 
 
+def test_what_an_engine_asks_for_is_left_beside_the_log_and_says_the_same(run, runner, tmp_path):
+    account = tmp_path / "account"
+    account.write_text("what was there before, and longer than what comes\n" * 100)
+    result = run(runner, "#!/bin/sh\nkill -9 $$\n", "--account", account)
+    said = json.loads(account.read_text())
+    assert said == {name: result.report[name] for name in said}
+    assert (said["signal"], said["exit_code"]) == ("SIGKILL", 137)
+    assert {
+        "usage",
+        "script_sha256",
+        "start_datetime",
+        "end_datetime",
+        "deadline_exceeded",
+        "oom_killed",
+    } <= said.keys()
+    assert account.stat().st_size < 4096
+
+
+def test_who_is_killed_has_left_what_was_known_before(runner, script, tmp_path):
+    account = tmp_path / "account"
+    account.touch()
+    command = [*runner, "--home", str(tmp_path), "--account", str(account), script("#!/bin/sh\necho on; sleep 60\n")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    first_output(process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert json.loads(account.read_text()).keys() >= {"script_sha256", "start_datetime"}
+
+
+def test_an_account_that_nobody_asked_for_is_not_made(run, runner, tmp_path):
+    assert run(runner, "true", "--account", tmp_path / "nothing").exit_code == 0
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_processor_time_is_that_of_the_script_and_its_children(run, runner):
     loop = "i=0; while [ $i -lt 60000 ]; do i=$((i + 1)); done"
     found = run(runner, f"#!/bin/sh\n{loop}\nsh -c '{loop}'").report

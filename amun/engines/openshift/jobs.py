@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ... import clock, manifests, runner
@@ -24,8 +23,8 @@ from .records import Reason, Record
 
 Document = Mapping[str, Any]
 
-PROGRAMS = ("runner.sh", "runner.py", "hwinfo.sh")
-"""Files of `amun.runner` that every run finds in /amun, beside its script."""
+ACCOUNT = "/dev/termination-log"
+"""Where containers leave their termination messages, by default."""
 
 MARGIN = 60
 """Seconds that a pod has beside its deadline and grace: to describe the hardware, and to report. The runner keeps the
@@ -78,6 +77,7 @@ class Jobs:
             labels=labels,
             annotations={names.BUILT: json.dumps(asdict(build))},
             owner=records.reference("ConfigMap", record.inspection.id, record.uid),
+            account=ACCOUNT,
             attempts=settings.attempts,
             devices=self._placement.devices(run.requests.hardware),
         )
@@ -85,8 +85,7 @@ class Jobs:
     def _runner(self) -> str:
         """The ConfigMap of the programs that every run needs: one for all, named by what is in it."""
         if self._programs is None:
-            directory = Path(runner.__file__).parent
-            data = {name: (directory / name).read_text() for name in PROGRAMS}
+            data = {name: content.decode() for name, content in runner.programs().items()}
             digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
             name = f"runner-{digest[:16]}"
             metadata = {"name": name, "labels": names.labels(names.RUNNER)}
