@@ -33,11 +33,15 @@ class Collector:
 
     def created(self, kind: str, entry: Entry) -> None:
         """Note a new object; one whose owners are all gone already goes too."""
-        self._places[entry.metadata["uid"]] = (kind, entry.metadata.get("namespace", ""), entry.name)
-        self._note(entry)
+        self.restored(kind, entry)
         owners = _owners(entry)
         if owners and not any(uid in self._places for uid in owners):
             self.delete(kind, entry, "Background")
+
+    def restored(self, kind: str, entry: Entry) -> None:
+        """Note an object, whatever became of its owners."""
+        self._places[entry.metadata["uid"]] = (kind, entry.metadata.get("namespace", ""), entry.name)
+        self._note(entry)
 
     def modified(self, kind: str, old: Entry, entry: Entry) -> None:
         """Note changed owners; delete what waited only for its finalizers."""

@@ -135,14 +135,14 @@ class Resources:
             entries = self._snapshots.get(version)
             if entries is None:
                 raise errors.expired(TOO_OLD)
-            entries = [entry for entry in entries if _place(entry) > start]
+            entries = [entry for entry in entries if _place(entry, request) > start]
         else:
             with self._store.lock:
                 version, entries = str(self._store.version), self._matching(kind, request)
         metadata: Document = {"resourceVersion": version}
         if limit and len(entries) > limit:
             self._remember(version, entries)
-            metadata["continue"] = _token(version, entries[limit - 1])
+            metadata["continue"] = _token(version, _place(entries[limit - 1], request))
             if not request.query.get("labelSelector") and not request.query.get("fieldSelector"):
                 metadata["remainingItemCount"] = len(entries) - limit
             entries = entries[:limit]
@@ -186,12 +186,13 @@ def _collection(kind: Kind, request: Request, entries: list[Entry], metadata: Do
     return Answer(200, head[:-1] + b',"items":[' + items + b"]}", JSON)
 
 
-def _place(entry: Entry) -> str:
-    return f"{entry.metadata.get('namespace', '')}/{entry.name}"
+def _place(entry: Entry, request: Request) -> str:
+    """The key of an object beneath what is listed."""
+    return ("" if request.namespace else entry.metadata.get("namespace", "")) + f"/{entry.name}"
 
 
-def _token(version: str, last: Entry) -> str:
-    told = {"v": METADATA_GROUP, "rv": int(version), "start": f"{_place(last)}\0"}
+def _token(version: str, last: str) -> str:
+    told = {"v": METADATA_GROUP, "rv": int(version), "start": f"{last}\0"}
     return base64.urlsafe_b64encode(encode(told)).decode().rstrip("=")
 
 

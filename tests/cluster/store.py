@@ -182,6 +182,14 @@ class Store:
                 return entry.copy(), True
             return self._collector.delete(kind, entry, policy, grace)
 
+    def restore(self, document: Document) -> None:
+        """Put an object there as it was elsewhere, uid, owners and all; nothing is filled in or checked."""
+        kind, fresh = document["kind"], clone(document)
+        with self.lock:
+            key = self._key(kind, fresh["metadata"]["name"], fresh["metadata"].get("namespace"))
+            type_ = "MODIFIED" if key in self._objects[kind] else "ADDED"
+            self._collector.restored(kind, self._put(type_, kind, key, fresh))
+
     # -- what happened ------------------------------------------------------------------------------------------
 
     def subscribe(self, *kinds: str, existing: bool = True) -> Subscription:
