@@ -164,6 +164,10 @@ class Cluster:
         api.user_agent = f"amun/{__version__}"
         self._client = DynamicClient(api, discoverer=lambda _client, _cache_file: None)
 
+    def serves(self, group: str) -> bool:
+        """Whether the server has an API group."""
+        return group in (one["name"] for one in self._call("get", "/apis")["groups"])
+
     # -- objects ------------------------------------------------------------------------------------------------
 
     def create(self, kind: Resource, document: Mapping[str, Any], **query: str) -> Document:

@@ -1,0 +1,222 @@
+"""What Amun makes of the objects of a real OpenShift: builds and pods as they were recorded (tests/cluster/recorded)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amun.engines.openshift import builds, items, waiting
+from amun.engines.openshift.records import Reason
+from amun.inspection import Inspection
+from amun.specification import Specification
+
+RECORDED = Path(__file__).parent.parent / "cluster" / "recorded"
+ATTEMPTS = 2
+
+
+def recorded(name: str) -> Any:
+    return json.loads((RECORDED / f"{name}.json").read_text())
+
+
+def scene(name: str, batch_size: int = 1) -> tuple[Inspection, list[dict[str, Any]], dict[str, Any]]:
+    """A recorded Job with its pods, whose container was named otherwise, as if it were an inspection of ours."""
+    pods = recorded(f"pods-{name}")["items"]
+    for pod in pods:
+        for status in pod["status"].get("containerStatuses") or ():
+            status["name"] = status["name"].replace("inspect", "run")
+    specification = Specification.from_document({"base": "debian:12", "script": "true", "batch_size": batch_size})
+    made = Inspection("inspection-0123456789abcdef", specification, "0" * 64, "sha256:1", "2026-01-01T00:00:00Z")
+    return made, pods, recorded(f"job-{name}")
+
+
+def reported(pod: dict[str, Any], **account: Any) -> dict[str, Any]:
+    """The pod as it is when the runner has left its account."""
+    pod = copy.deepcopy(pod)
+    said = {"usage": {"ru_utime": 0.1}, "script_sha256": "0" * 64, **account}
+    for status in pod["status"]["containerStatuses"]:
+        status["state"]["terminated"]["message"] = json.dumps(said)
+    return pod
+
+
+class TestBuilds:
+    def test_a_build_that_is_complete_names_its_image_by_digest(self) -> None:
+        state = builds.state(recorded("build-abc"), [], ATTEMPTS)
+        assert (state.state, state.outcome, state.reason, state.exit_code) == (
+            "terminated",
+            "succeeded",
+            "Completed",
+            0,
+        )
+        assert state.image == (
+            "image-registry.openshift-image-registry.svc:5000/amun-inspection/environment-abc@sha256:"
+            "0578089807c95a4a65203c9c756838a18e6e84a5383ace6ffeabb61768f10778"
+        )
+        assert (state.started_at, state.finished_at) == ("2026-11-23T11:37:33.000000Z", "2026-11-23T11:38:03.000000Z")
+        assert state.container == "environment-abc-1"
+
+    def test_a_build_that_failed_names_the_step(self) -> None:
+        state = builds.state(recorded("build-bad"), [], ATTEMPTS)
+        assert (state.outcome, state.reason) == ("failed", "BuildFailed")
+        assert state.message == "RUN echo about to fail; exit 7 failed (step 2/4, exit status 7): about to fail."
+
+    def test_a_build_without_a_node_says_so_in_the_schedulers_words(self) -> None:
+        state = builds.state(recorded("build-nonode"), [recorded("build-pod-nonode")], ATTEMPTS)
+        assert (state.state, state.outcome, state.reason) == ("waiting", None, "Unschedulable")
+        assert state.message is not None
+        assert state.message.startswith("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity")
+        assert state.started_at is None
+
+    def test_a_build_that_waits_for_nothing_in_particular_has_a_reason_too(self) -> None:
+        for build in (None, recorded("build-nonode")):
+            state = builds.state(build, [], ATTEMPTS)
+            assert state.state == "waiting"
+            assert state.reason
+            assert state.message
+
+    @pytest.mark.parametrize(
+        ("reason", "outcome"),
+        [
+            ("DockerBuildFailed", "failed"),
+            ("PullBuilderImageFailed", "failed"),
+            ("OutOfMemoryKilled", "failed"),
+            ("PushImageToRegistryFailed", "error"),
+            ("BuildPodEvicted", "error"),
+        ],
+    )
+    def test_a_caller_retries_what_the_platform_failed_and_nothing_else(self, reason: str, outcome: str) -> None:
+        build = recorded("build-bad")
+        build["status"]["reason"] = reason
+        assert builds.begin_again(build, ATTEMPTS) is (outcome == "error")
+        build["metadata"]["annotations"]["openshift.io/build.number"] = "2"
+        assert not builds.begin_again(build, ATTEMPTS)
+        assert builds.state(build, [], ATTEMPTS).outcome == outcome
+
+    def test_a_build_that_somebody_cancelled_begins_again_unless_it_was_amun(self) -> None:
+        build = recorded("build-bad")
+        build["status"].update(phase="Cancelled", reason="CancelledBuild")
+        assert builds.state(build, [], ATTEMPTS).reason == "Restarting"
+        build["metadata"]["annotations"]["amun/stopped"] = "Cancelled: Nobody waits."
+        assert builds.state(build, [], ATTEMPTS).reason == "Cancelled"
+        build["metadata"]["annotations"]["amun/stopped"] = "Unschedulable: 0/1 nodes are available."
+        state = builds.state(build, [], ATTEMPTS)
+        assert (state.outcome, state.reason, state.message) == ("error", "Unschedulable", "0/1 nodes are available.")
+
+    def test_a_deadline_has_no_reason_of_its_own_on_a_cluster(self) -> None:
+        build = recorded("build-bad")
+        build["status"]["reason"] = "GenericBuildFailed"
+        build["spec"]["completionDeadlineSeconds"] = 23
+        assert builds.state(build, [], ATTEMPTS).reason == "DeadlineExceeded"
+        build["spec"]["completionDeadlineSeconds"] = 60
+        assert builds.state(build, [], ATTEMPTS).reason == "BuildFailed"
+
+
+class TestItems:
+    def states(self, name: str, batch_size: int = 1, **changes: Any) -> tuple[Any, ...]:
+        inspection, pods, job = scene(name, batch_size)
+        pods = [reported(pod, **changes) if items.terminated(pod) else pod for pod in pods]
+        return items.states(inspection, pods, job, None, ATTEMPTS)
+
+    def test_a_run_that_went_well(self) -> None:
+        (state,) = self.states("ok")
+        assert (state.state, state.outcome, state.reason, state.exit_code) == (
+            "terminated",
+            "succeeded",
+            "Completed",
+            0,
+        )
+        assert (state.node, state.attempt, state.container) == ("rig-node", 1, "run")
+        assert state.started_at == "2026-11-23T11:39:47.000000Z"
+
+    def test_a_run_that_failed(self) -> None:
+        (state,) = self.states("exit3")
+        assert (state.outcome, state.reason, state.exit_code) == ("failed", "NonZeroExit", 3)
+
+    def test_an_item_of_a_batch_fails_alone(self) -> None:
+        assert [state.outcome for state in self.states("batch", 3)] == ["succeeded", "failed", "succeeded"]
+
+    def test_out_of_memory(self) -> None:
+        (state,) = self.states("oom")
+        assert (state.outcome, state.reason, state.exit_code) == ("failed", "OOMKilled", 137)
+
+    def test_the_pods_own_deadline_and_the_runners(self) -> None:
+        (state,) = self.states("pod-deadline")
+        assert (state.outcome, state.reason) == ("failed", "DeadlineExceeded")
+        (state,) = self.states("exit3", deadline_exceeded=True)
+        assert (state.outcome, state.reason) == ("failed", "DeadlineExceeded")
+
+    @pytest.mark.parametrize(
+        ("name", "reason", "words"),
+        [
+            ("unschedulable", "Unschedulable", "didn't match Pod's node affinity"),
+            ("nocpu", "Unschedulable", "Insufficient memory"),
+            ("noimage", "ImagePullBackOff", "Back-off pulling image"),
+        ],
+    )
+    def test_why_an_item_waits(self, name: str, reason: str, words: str) -> None:
+        inspection, pods, job = scene(name)
+        (state,) = items.states(inspection, pods, job, None, ATTEMPTS)
+        assert (state.state, state.outcome, state.reason) == ("waiting", None, reason)
+        assert words in state.message
+        (state,) = items.states(inspection, pods, job, Reason(reason, "It waited too long."), ATTEMPTS)
+        assert (state.state, state.outcome, state.reason) == ("terminated", "error", reason)
+
+    def test_a_run_without_an_account_is_the_platforms_fault(self) -> None:
+        inspection, pods, job = scene("exit3")
+        (state,) = items.states(inspection, pods, job, None, ATTEMPTS)
+        assert (state.outcome, state.reason) == ("error", "NoReport")
+
+    def test_a_pod_that_is_gone_is_known_by_its_job(self) -> None:
+        inspection, _, job = scene("batch", 3)
+        outcomes = [state.outcome for state in items.states(inspection, [], job, None, ATTEMPTS)]
+        assert outcomes == ["succeeded", "error", "succeeded"]
+
+    def test_what_the_platform_ends_begins_again_and_counts_once(self) -> None:
+        inspection, (pod,), _ = scene("ok")
+        evicted = copy.deepcopy(pod)
+        evicted["metadata"].update(name="first", creationTimestamp="2026-11-23T11:30:00Z")
+        evicted["status"].update(phase="Failed", reason="Evicted")
+        target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+        evicted["status"]["conditions"].append(target)
+        (state,) = items.states(inspection, [evicted], None, None, ATTEMPTS)
+        assert (state.state, state.outcome, state.reason, state.attempt) == ("waiting", None, "Restarting", 2)
+        (state,) = items.states(inspection, [evicted], None, None, 1)
+        assert (state.outcome, state.reason) == ("error", "TerminationByKubelet")
+        (state,) = items.states(inspection, [evicted, reported(pod)], None, None, ATTEMPTS)
+        assert (state.outcome, state.attempt) == ("succeeded", 2)
+
+    def test_of_two_pods_for_one_item_the_first_report_wins(self) -> None:
+        inspection, (pod,), _ = scene("exit3")
+        later = copy.deepcopy(scene("ok")[1][0])
+        later["metadata"]["creationTimestamp"] = "2026-11-23T11:30:00Z"
+        ended = later["status"]["containerStatuses"][0]["state"]["terminated"]
+        ended["finishedAt"] = "2026-11-23T11:59:00Z"
+        (state,) = items.states(inspection, [reported(later), reported(pod)], None, None, ATTEMPTS)
+        assert (state.outcome, state.exit_code, state.attempt) == ("failed", 3, 2)
+
+    def test_a_run_that_was_cancelled_says_so(self) -> None:
+        inspection, (pod,), _ = scene("pod-deadline")
+        pod["metadata"]["annotations"]["amun/stopped"] = "Cancelled"
+        (state,) = items.states(inspection, [reported(pod)], None, None, ATTEMPTS)
+        assert (state.outcome, state.reason) == ("failed", "Cancelled")
+
+    def test_hardware_that_is_not_what_was_asked_for_is_an_error(self) -> None:
+        inspection, (pod,), _ = scene("ok")
+        wanted = Specification.from_document(
+            {"base": "x", "script": "true", "run": {"requests": {"hardware": {"cpu_family": 99}}}}
+        )
+        pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["message"] = '{"cpu_info": {"family": 6}}'
+        asked = replace(inspection, specification=wanted)
+        (state,) = items.states(asked, [reported(pod)], None, None, ATTEMPTS)
+        assert (state.outcome, state.reason, state.hardware_match) == ("error", "HardwareMismatch", False)
+
+
+def test_why_pods_are_not_made_is_told_by_events() -> None:
+    message = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: count/pods=1'
+    events = [{"reason": "SuccessfulCreate"}, {"reason": "FailedCreate", "message": message, "lastTimestamp": "2"}]
+    assert waiting.refused_pods(events) == ("QuotaExceeded", message)
+    assert waiting.refused_pods(events[:1]) is None
