@@ -45,13 +45,16 @@ class Door:
         self._threads = ThreadPoolExecutor(REVIEWS, thread_name_prefix="review")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._is_open(scope["path"]):
+        if scope["type"] == "http" and not self._is_open(scope):
             caller = await self._caller(scope)
             self._limits.request(caller)
             note(scope, caller)
         await self._app(scope, receive, send)
 
-    def _is_open(self, path: str) -> bool:
+    def _is_open(self, scope: Scope) -> bool:
+        if scope.get("root_path"):  # below a prefix, a path is not what it looks like
+            return False
+        path = scope["path"]
         return path in self._open or path.startswith(UI)
 
     async def _caller(self, scope: Scope) -> Caller:
