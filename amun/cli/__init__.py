@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..client import DEFAULT_URL
-from . import commands, local, submit
+from . import commands, keys, local, submit
 from .exits import SUMMARY
 from .options import Service
 
@@ -29,6 +29,7 @@ def options(
 app.command()(local.serve)
 app.command()(local.controller)
 app.command()(local.doctor)
+app.command()(keys.key)
 app.command(epilog=SUMMARY)(submit.submit)
 app.command(epilog=SUMMARY)(commands.status)
 app.command(epilog=SUMMARY)(commands.logs)
