@@ -8,7 +8,6 @@
      ├── Forbidden               403
      ├── InspectionNotFound      404
      ├── ItemNotFound            404
-     ├── Gone                    404   it was there, and is no longer kept
      ├── Conflict                409
      ├── RequestTooLarge         413
      ├── Infeasible              422   no hardware here can ever serve it
@@ -96,12 +95,6 @@ class InspectionNotFound(AmunError):
 
 class ItemNotFound(AmunError):
     """The inspection is there, but it has no such item (or no script at all)."""
-
-    status = 404
-
-
-class Gone(AmunError):
-    """It was there, and the engine has it no more: a log that went with its pod. An archive may have it."""
 
     status = 404
 

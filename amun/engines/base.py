@@ -46,9 +46,8 @@ class Engine(ABC):
     """Builds environments and runs scripts in them.
 
     Every method may raise `EngineUnavailable`; those that take an id raise `InspectionNotFound` for one that is not
-    there. Logs and reports that went with the pod they were kept in raise `Gone`. Whatever is raised is raised by the
-    call, not by an iterator it returned, as far as it can be known then. Methods are called from many threads and
-    processes at once. Nothing blocks for longer than a request to the engine takes, except `wait`.
+    there. Logs and reports that went with the pod they were kept in are empty and None. Methods are called from many
+    threads and processes at once. Nothing blocks for longer than a request to the engine takes, except `wait`.
     """
 
     name: ClassVar[str]
@@ -162,6 +161,10 @@ class Engine(ABC):
     @abstractmethod
     def stop(self, inspection: Inspection) -> None:
         """Stop what runs for this inspection only; a build that others wait for goes on."""
+
+    def final(self, inspection_id: str) -> Observation:
+        """What `finish` would keep now of an inspection that is over: what is, and what takes more to find out."""
+        return self.observe(inspection_id)
 
     @abstractmethod
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:

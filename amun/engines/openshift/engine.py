@@ -11,6 +11,7 @@ import functools
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ... import buildlog, clock, framing, metrics, report, status
@@ -347,12 +348,16 @@ class OpenShiftEngine(Engine):
         if builds.stopped(build) is None:
             self._environments.stop(build, "Cancelled", "Nobody waits for the build any more.")
 
+    def final(self, inspection_id: str) -> Observation:
+        observation = self.observe(inspection_id)
+        return replace(observation, build=self._explained(inspection_id, observation.build))
+
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         record = self._record(inspection.id)
         if record.finished_at is not None:
             return
-        observation = self.observe(inspection.id)
-        build = self._explained(inspection.id, observation.build)
+        observation = self.final(inspection.id)
+        build = observation.build
         if build.outcome not in (None, "succeeded"):
             with contextlib.suppress(NotFound):
                 self._environments.failed(record.environment)
