@@ -89,7 +89,7 @@ def metadata(kind: Kind, document: Mapping[str, Any]) -> Iterator[Cause]:
     given = document["metadata"]
     if not given.get("name"):
         yield required("metadata.name", "name or generateName is required")
-    else:
+    elif kind.name != "Image":  # these are named by their digests
         check = is_label if kind.name in ("Namespace", "Service") else is_subdomain
         yield from (bad("metadata.name", given["name"], why) for why in check(given["name"]))
     yield from labels(given.get("labels"), "metadata.labels")
