@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .sites import Desk, PodmanSite, Site
+from .sites import Desk, OpenShiftSite, PodmanSite, Site
 
 
 def _podman(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
@@ -14,7 +14,14 @@ def _podman(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return PodmanSite(tmp_path_factory.mktemp("podman") / "state", base)
 
 
-SITES: dict[str, Callable[[pytest.FixtureRequest, pytest.TempPathFactory], Site]] = {"podman": _podman}
+def _openshift(_request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return OpenShiftSite(tmp_path_factory.mktemp("openshift"))
+
+
+SITES: dict[str, Callable[[pytest.FixtureRequest, pytest.TempPathFactory], Site]] = {
+    "podman": _podman,
+    "openshift": _openshift,
+}
 """Every engine that must keep the contract, by name; a marker of the same name says what its tests need."""
 
 

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ class Site(ABC):
     settings: Settings
     base: str
     """The image of `tests.standin`, where this engine finds it."""
+    patience = 1.0
+    """How many times as long things may take here."""
+    places: int | None = LIMITS["max_runs"]
+    """How many items run at once, where that is known."""
 
     def __init__(self) -> None:
         self.stack = standin.quick()
@@ -74,6 +78,29 @@ class PodmanSite(Site):
         leftovers.stop(Podman(self._machine.podman, self._machine.environment), self.settings.state_dir)
 
 
+class OpenShiftSite(Site):
+    """The OpenShift engine on an API server in this process, behind which a scripted cluster does its work."""
+
+    def __init__(self, directory: Path) -> None:
+        from tests.cluster.apiserver import ApiServer
+        from tests.cluster.world import World
+
+        super().__init__()
+        self.server = ApiServer().start()
+        self.world = World(self.server.store).start()
+        kubeconfig = self.server.kubeconfig(directory / "kubeconfig")
+        self.settings = Settings(state_dir=directory, engine="openshift", kubeconfig=str(kubeconfig), **LIMITS)
+        self.base = standin.IMAGE
+
+    def pods(self) -> list[str]:
+        pods = self.server.store.list("Pod", labels="inspection")
+        return [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] not in ("Succeeded", "Failed")]
+
+    def close(self) -> None:
+        self.world.stop()
+        self.server.stop()
+
+
 class Desk:
     """An engine as its users see it: the API's use cases on it, and a controller where a test wants one."""
 
@@ -108,6 +135,10 @@ class Desk:
     def output(self, inspection_id: str, item: int = 0, **options: Any) -> str:
         return b"".join(self.inspections.item_output(inspection_id, item, **options)).decode()
 
+    def wait(self, condition: Callable[[], Any], timeout: float = 60, **options: Any) -> Any:
+        """Wait until something is so, for as long as the site may take for it."""
+        return wait_until(condition, timeout * self.site.patience, **options)
+
     # -- wait ---------------------------------------------------------------------------------------------------
 
     def reach(self, inspection_id: str, *phases: str, timeout: float = 60) -> Observation:
@@ -117,7 +148,7 @@ class Desk:
             observation = self.engine.observe(inspection_id)
             return observation if status.verdict(observation).phase in phases else None
 
-        found: Observation = wait_until(reached, timeout)
+        found: Observation = self.wait(reached, timeout)
         return found
 
     def end(self, inspection_id: str, phase: str, timeout: float = 60) -> Observation:
@@ -127,13 +158,13 @@ class Desk:
             observation = self.engine.observe(inspection_id)
             return observation if observation.finished_at else None
 
-        found: Observation = wait_until(closed, timeout)
+        found: Observation = self.wait(closed, timeout)
         assert status.verdict(found).phase == phase, (status.verdict(found), self.build_log(inspection_id))
         return found
 
     def printed(self, inspection_id: str, text: str, item: int = 0) -> None:
         """Wait until the script has printed `text`."""
-        wait_until(lambda: text in self.output(inspection_id, item), 60)
+        self.wait(lambda: text in self.output(inspection_id, item), 60)
 
     # -- controllers --------------------------------------------------------------------------------------------
 
@@ -158,4 +189,4 @@ class Desk:
 
     def settle(self) -> None:
         """Wait until nothing is left of what was deleted."""
-        wait_until(lambda: self.engine.queue() == Queue() and not self.site.pods(), 60, pause=0.2)
+        self.wait(lambda: self.engine.queue() == Queue() and not self.site.pods(), 60, pause=0.2)

@@ -97,7 +97,7 @@ def kinds(nodes: Iterable[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]],
     used = _used(pods)
     alike: defaultdict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for node in nodes:
-        if _ready(node):
+        if _open(node):
             alike[_kind(node)].append(node)
     found = []
     for members in alike.values():
@@ -123,9 +123,15 @@ def _has_room(node: Mapping[str, Any], used: tuple[float, float], least: tuple[s
     return cpu and _amount(allocatable, "memory") - used[1] >= float(formats.quantity(least[1]))
 
 
-def _ready(node: Mapping[str, Any]) -> bool:
-    """Whether anything is placed on it now or soon: one that is being mended counts, one that is closed does not."""
-    return not (node.get("spec") or {}).get("unschedulable")
+def _open(node: Mapping[str, Any]) -> bool:
+    """Whether Amun's pods are placed on it, be it soon: one being mended counts, one kept for others does not."""
+    spec = node.get("spec") or {}
+    return not spec.get("unschedulable") and not any(map(_keeps_off, spec.get("taints") or ()))
+
+
+def _keeps_off(taint: Mapping[str, Any]) -> bool:
+    """Whether a taint is there for good: those of the node controller come and go with a node's troubles."""
+    return taint["effect"] in ("NoSchedule", "NoExecute") and not taint["key"].startswith("node.kubernetes.io/")
 
 
 def _kind(node: Mapping[str, Any]) -> tuple[Any, ...]:
