@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -45,11 +46,25 @@ UPDATED: dict[str, Callable[[Document], object]] = {
 }
 CONDITIONAL = ("Build", "BuildConfig", "ImageStream")  # a PUT of these must say which version it replaces
 NO_VERSION = ("metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update")
+SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # what generated names end with
+GIVEN = ("managedFields", "resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
 SERVERS = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace")
 
 
-def uid() -> str:
-    return str(uuid.uuid4())
+def identify(kind: Kind, document: Document, namespace: str, now: str) -> Document:
+    """A new object with what only the server gives."""
+    given = {"name": None, **(document.get("metadata") or {})}
+    for name in GIVEN:
+        given.pop(name, None)
+    if not given["name"] and given.get("generateName"):
+        given["name"] = given["generateName"][:58] + "".join(secrets.choice(SUFFIX) for _ in range(5))
+    if kind.namespaced:
+        given["namespace"] = namespace
+    given.update(uid=str(uuid.uuid4()), creationTimestamp=now)
+    if kind.generation:
+        given["generation"] = 1
+    rest = {key: value for key, value in document.items() if key not in ("kind", "apiVersion", "metadata")}
+    return {"kind": kind.name, "apiVersion": kind.api_version, "metadata": given, **rest}
 
 
 def create(store: Store, kind: Kind, document: Document) -> None:

@@ -70,8 +70,7 @@ class ApiServer:
     def cut(self, clean: bool = False) -> int:
         """End all streams; answers how many there were."""
         count = self.connections.cut(clean)
-        for history in self.store.histories.values():
-            history.wake()
+        self.store.ledger.wake()
         return count
 
     def __enter__(self) -> ApiServer:
@@ -170,8 +169,8 @@ class ApiServer:
 
     def _watch(self, kind: Kind, request: Request) -> Answer | Stream:
         version = int(request.query.get("resourceVersion") or 0)
-        if version and self.gone_by_status and version < self.store.histories[kind.name].floor:
-            raise errors.expired(f"too old resource version: {version} ({self.store.version})")
+        if version and self.gone_by_status and version < self.store.ledger.histories[kind.name].floor:
+            raise errors.expired(f"too old resource version: {version} ({self.store.ledger.version})")
         return Stream(watching.watch(self.store, kind, request, self.bookmark_every))
 
 

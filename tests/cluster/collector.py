@@ -58,10 +58,9 @@ class Collector:
         policy = policy or ("Orphan" if kind == "Job" else "Background")
         if policy == "Orphan":
             self._orphan(entry)
-        seconds = self._grace(kind, entry, grace)
-        if not seconds and not entry.metadata.get("finalizers"):
+        seconds, before = self._grace(kind, entry, grace), entry.metadata.get("deletionGracePeriodSeconds")
+        if before is None and not seconds and not entry.metadata.get("finalizers"):
             return self._drop(kind, entry).copy(), True
-        before = entry.metadata.get("deletionGracePeriodSeconds")
         if before is None or seconds < before:
             self._store.update(kind, entry.name, lambda document: self._mark(kind, document, seconds), _space(entry))
         if policy == "Foreground":  # whatever waits for its own finalizers, what it owns goes now

@@ -83,7 +83,7 @@ def of_build(store: Store, request: Request, patience: float) -> Answer | Stream
 def _await(store: Store, name: str, namespace: str, patience: float) -> dict[str, Any]:
     """A build once it has begun, or is over."""
     end = time.monotonic() + patience
-    history = store.histories["Build"]
+    history = store.ledger.histories["Build"]
     while (left := end - time.monotonic()) > 0:
         version = history.events[-1].version if history.events else 0
         build = store.entry("Build", name, namespace).object

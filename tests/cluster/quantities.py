@@ -36,13 +36,16 @@ def parse(quantity: str | int | float) -> Decimal:
 
 def canonical(quantity: str | int | float) -> str:
     """As a server answers it: no fraction, the largest suffix of the kind that was given."""
-    value, text = parse(quantity), str(quantity)
-    if text.endswith("i"):
-        if value == value.to_integral_value() and abs(value) >= 1024:
-            suffixes = [suffix for suffix, size in BINARY.items() if value % size == 0]
-            return f"{int(value) // BINARY[suffixes[-1]]}{suffixes[-1]}" if suffixes else str(int(value))
+    value = parse(quantity)
+    return binary(value) if str(quantity).endswith("i") else decimal(value)
+
+
+def binary(value: Decimal) -> str:
+    """A number with the largest binary suffix that leaves no fraction."""
+    if value % 1 or abs(value) < 1024:
         return decimal(value)
-    return decimal(value)
+    suffix = [suffix for suffix, size in {"": 1, **BINARY}.items() if value % size == 0][-1]
+    return f"{int(value) // BINARY.get(suffix, 1)}{suffix}"
 
 
 def decimal(value: Decimal) -> str:

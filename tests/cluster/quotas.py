@@ -35,16 +35,19 @@ def check(store: Store, kind: Kind, document: Mapping[str, Any]) -> None:
             why = f"failed quota: {quota.name}: must specify {','.join(f'{name} for: {container}' for name in missing)}"
             raise errors.forbidden(kind, document["metadata"]["name"], why)
         used = {name: used_of(store, name, quota.metadata["namespace"]) for name in hard if asked[name]}
-        over = [n for n, amount in used.items() if amount + (asked[n] or 0) > quantities.parse(hard[n])]
+        over = sorted(n for n, amount in used.items() if amount + (asked[n] or 0) > quantities.parse(hard[n]))
         if over:
-            over = sorted(over)
             told = {
-                "requested": ",".join(f"{name}={quantities.decimal(asked[name] or Decimal(0))}" for name in over),
-                "used": ",".join(f"{name}={quantities.decimal(used[name])}" for name in over),
+                "requested": ",".join(f"{name}={_written(name, asked[name] or Decimal(0))}" for name in over),
+                "used": ",".join(f"{name}={_written(name, used[name])}" for name in over),
                 "limited": ",".join(f"{name}={hard[name]}" for name in over),
             }
             why = f"exceeded quota: {quota.name}, " + ", ".join(f"{key}: {value}" for key, value in told.items())
             raise errors.forbidden(kind, document["metadata"]["name"], why)
+
+
+def _written(name: str, amount: Decimal) -> str:
+    return quantities.binary(amount) if name.endswith("memory") else quantities.decimal(amount)
 
 
 def _asked(name: str, kind: Kind, document: Mapping[str, Any]) -> Decimal | None:

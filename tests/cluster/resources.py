@@ -126,7 +126,7 @@ class Resources:
                 if self._store.find(kind.name, entry.name, space) is not None and not request.dry_run:
                     policy, grace = options.get("propagationPolicy"), options.get("gracePeriodSeconds")
                     self._store.delete(kind.name, entry.name, space, policy, grace)
-            return _collection(kind, request, entries, {"resourceVersion": str(self._store.version)})
+            return _collection(kind, request, entries, {"resourceVersion": str(self._store.ledger.version)})
 
     def _list(self, kind: Kind, request: Request, _: list[str]) -> Answer:
         limit, token = int(request.query.get("limit") or 0), request.query.get("continue", "")
@@ -138,7 +138,7 @@ class Resources:
             entries = [entry for entry in entries if _place(entry, request) > start]
         else:
             with self._store.lock:
-                version, entries = str(self._store.version), self._matching(kind, request)
+                version, entries = str(self._store.ledger.version), self._matching(kind, request)
         metadata: Document = {"resourceVersion": version}
         if limit and len(entries) > limit:
             self._remember(version, entries)

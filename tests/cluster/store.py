@@ -13,8 +13,6 @@ For controllers in this process::
 
 from __future__ import annotations
 
-import secrets
-import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -22,14 +20,12 @@ from typing import Any
 from tests.cluster import admission, errors, patching, selectors
 from tests.cluster.collector import Collector
 from tests.cluster.entries import Entry, clone
-from tests.cluster.history import Event, History, Subscription
-from tests.cluster.kinds import BY_NAME, Kind
+from tests.cluster.history import Subscription
+from tests.cluster.kinds import BY_NAME
+from tests.cluster.ledger import Key, Ledger
 from tests.cluster.logs import Log
 
 Document = dict[str, Any]
-Key = tuple[str, str]  # namespace ("" for what has none), name
-
-SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # what generated names end with
 
 
 class Store:
@@ -38,13 +34,10 @@ class Store:
     def __init__(self, namespace: str = "amun-inspection", clock: Callable[[], datetime] | None = None) -> None:
         self.namespace = namespace
         self.clock = clock or (lambda: datetime.now(UTC))
-        self.lock = threading.RLock()  # hold it to do several things as one
-        self.version = 1000
-        self.histories = {kind: History() for kind in BY_NAME}
+        self.ledger = Ledger()
+        self.lock = self.ledger.lock  # hold it to do several things as one
         self.digests: dict[str, str | errors.ApiError] = {}  # what registries have: reference → digest, or an error
-        self._objects: dict[str, dict[Key, Entry]] = {kind: {} for kind in BY_NAME}
-        self._logs: dict[tuple[str, str, str, str], Log] = {}
-        self._subscriptions: list[tuple[frozenset[str], Subscription]] = []
+        self._logs: dict[tuple[str, str, str], dict[str, Log]] = {}
         self._collector = Collector(self)
         for name in ("default", namespace):
             self.create("Namespace", {"metadata": {"name": name}})
@@ -61,7 +54,7 @@ class Store:
 
     def find(self, kind: str, name: str, namespace: str | None = None) -> Document | None:
         """One object, or None."""
-        entry = self._objects[kind].get(self._key(kind, name, namespace))
+        entry = self.ledger.get(kind, self._key(kind, name, namespace))
         return entry.copy() if entry else None
 
     def list(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> list[Document]:
@@ -70,7 +63,7 @@ class Store:
 
     def entry(self, kind: str, name: str, namespace: str | None = None) -> Entry:
         """One object as it is kept: not to be changed."""
-        entry = self._objects[kind].get(self._key(kind, name, namespace))
+        entry = self.ledger.get(kind, self._key(kind, name, namespace))
         if entry is None:
             raise errors.not_found(BY_NAME[kind], name)
         return entry
@@ -78,9 +71,7 @@ class Store:
     def entries(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> list[Entry]:
         """As `list`, without copying."""
         matches = self.matcher(kind, labels, fields, namespace)
-        with self.lock:
-            found = sorted(self._objects[kind].items())
-        return [entry for _, entry in found if matches(entry)]
+        return [entry for entry in self.ledger.all(kind) if matches(entry)]
 
     def matcher(
         self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None
@@ -105,14 +96,15 @@ class Store:
     def create(self, kind: str, document: Document, namespace: str | None = None, dry_run: bool = False) -> Document:
         """Raises `ApiError` 409, 422, 403."""
         with self.lock:
-            fresh = self._identified(BY_NAME[kind], clone(document), namespace)
+            space = namespace or (document.get("metadata") or {}).get("namespace") or self.namespace
+            fresh = admission.identify(BY_NAME[kind], clone(document), space, self.now())
             admission.create(self, BY_NAME[kind], fresh)
             key = self._key(kind, fresh["metadata"]["name"], fresh["metadata"].get("namespace"))
-            if key in self._objects[kind]:
+            if self.ledger.get(kind, key):
                 raise errors.already_exists(BY_NAME[kind], key[1])
             if dry_run:
                 return fresh
-            entry = self._put("ADDED", kind, key, fresh)
+            entry = self.ledger.put(kind, key, fresh)
             self._collector.created(kind, entry)
             return entry.copy()
 
@@ -187,54 +179,28 @@ class Store:
         kind, fresh = document["kind"], clone(document)
         with self.lock:
             key = self._key(kind, fresh["metadata"]["name"], fresh["metadata"].get("namespace"))
-            type_ = "MODIFIED" if key in self._objects[kind] else "ADDED"
-            self._collector.restored(kind, self._put(type_, kind, key, fresh))
+            self._collector.restored(kind, self.ledger.put(kind, key, fresh))
 
     # -- what happened ------------------------------------------------------------------------------------------
 
     def subscribe(self, *kinds: str, existing: bool = True) -> Subscription:
         """All that happens to objects of these kinds, in order, in all namespaces; what exists comes as ADDED."""
-        subscription = Subscription()
-        with self.lock:
-            self._subscriptions.append((frozenset(kinds), subscription))
-            for kind in kinds if existing else ():
-                for entry in self._objects[kind].values():
-                    subscription.put(Event("ADDED", kind, entry.version, entry))
-        return subscription
+        return self.ledger.subscribe(kinds, existing)
 
     def expire(self, kinds: Iterable[str] = BY_NAME) -> None:
         """Forget all that happened: watches that go on from before are told 410."""
-        with self.lock:
-            self.version += 1
-            for kind in kinds:
-                self.histories[kind].expire(self.version)
+        self.ledger.expire(kinds)
 
     def log(self, kind: str, name: str, container: str = "", namespace: str | None = None) -> Log:
         """What a container of a pod printed, or a build; it goes when the object goes."""
         with self.lock:
-            key = (kind, namespace or self.namespace, name, container)
-            return self._logs.setdefault(key, Log(self.clock))
+            of_object = self._logs.setdefault((kind, namespace or self.namespace, name), {})
+            return of_object.setdefault(container, Log(self.clock))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _key(self, kind: str, name: str, namespace: str | None) -> Key:
         return (namespace or self.namespace) if BY_NAME[kind].namespaced else "", name
-
-    def _identified(self, kind: Kind, document: Document, namespace: str | None) -> Document:
-        """A new object with what only the server gives."""
-        given = {"name": None, **(document.get("metadata") or {})}
-        for name in ("managedFields", "resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            given.pop(name, None)
-        if not given["name"] and given.get("generateName"):
-            given["name"] = given["generateName"][:58] + "".join(secrets.choice(SUFFIX) for _ in range(5))
-        if kind.namespaced:
-            given["namespace"] = namespace or given.get("namespace") or self.namespace
-        given["uid"] = admission.uid()
-        given["creationTimestamp"] = self.now()
-        if kind.generation:
-            given["generation"] = 1
-        rest = {key: value for key, value in document.items() if key not in ("kind", "apiVersion", "metadata")}
-        return {"kind": kind.name, "apiVersion": kind.api_version, "metadata": given, **rest}
 
     def _written(
         self,
@@ -261,33 +227,14 @@ class Store:
         if BY_NAME[kind].generation and fresh.get("spec") != old.object.get("spec"):
             fresh["metadata"]["generation"] = old.metadata.get("generation", 0) + 1
         key = self._key(kind, old.name, old.metadata.get("namespace"))
-        entry = self._put("MODIFIED", kind, key, fresh)
+        entry = self.ledger.put(kind, key, fresh)
         self._collector.modified(kind, old, entry)
         return entry
 
-    def _put(self, type_: str, kind: str, key: Key, document: Document) -> Entry:
-        self.version += 1
-        document["metadata"]["resourceVersion"] = str(self.version)
-        entry, before = Entry(document), self._objects[kind].get(key)
-        self._objects[kind][key] = entry
-        self._tell(Event(type_, kind, self.version, entry, before))
-        return entry
-
     def drop(self, kind: str, entry: Entry) -> Entry:
-        """Take an object away for good; for the collector."""
+        """Take an object away for good, with its logs; for the collector."""
         key = self._key(kind, entry.name, entry.metadata.get("namespace"))
-        before = self._objects[kind].pop(key)
-        self.version += 1
-        last = before.copy()
-        last["metadata"]["resourceVersion"] = str(self.version)
-        for place in [place for place in self._logs if place[:3] == (kind, *key)]:
-            self._logs.pop(place).close()
-        gone = Entry(last)
-        self._tell(Event("DELETED", kind, self.version, gone, before))
+        gone = self.ledger.drop(kind, key)
+        for log in self._logs.pop((kind, *key), {}).values():
+            log.close()
         return gone
-
-    def _tell(self, event: Event) -> None:
-        self.histories[event.kind].append(event)
-        for kinds, subscription in self._subscriptions:
-            if event.kind in kinds:
-                subscription.put(event)

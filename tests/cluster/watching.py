@@ -33,7 +33,7 @@ def watch(store: Store, kind: Kind, request: Request, bookmark_every: float) -> 
         version = int(query.get("resourceVersion") or 0)
         if not version:
             first = [entry for entry in store.entries(kind.name, namespace="*") if matches(entry)]
-            version = store.version
+            version = store.ledger.version
     bookmarks = bookmark_every if request.flag("allowWatchBookmarks") else None
     return _lines(store, form, matches, first, version, seconds, bookmarks)
 
@@ -52,12 +52,12 @@ def _lines(
     bookmarks: float | None,
 ) -> Iterator[bytes]:
     yield b"".join(form.line("ADDED", entry) for entry in first)
-    history = store.histories[form.kind.name]
+    history = store.ledger.histories[form.kind.name]
     end = time.monotonic() + seconds
     due = _next_bookmark(end, bookmarks)
     while (now := time.monotonic()) < end:
         with store.lock:  # so that nothing of this version is still on its way into the history
-            current = store.version
+            current = store.ledger.version
         try:
             events = history.since(version, max(0.0, min(PATIENCE, end - now, due - now)))
         except ApiError as exc:

@@ -1,0 +1,348 @@
+"""What the API server of the tests does to what it keeps: selectors, patches, what may change, what goes with what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cluster import examples, quantities
+from tests.cluster.errors import ApiError
+from tests.cluster.store import Store
+
+Document = dict[str, Any]
+
+CONTAINER = {"name": "run", "image": "i@sha256:0", "command": ["true"]}
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def config_map(name: str, *owners: Document, **more: Any) -> Document:
+    return {"metadata": {"name": name, "ownerReferences": [reference(owner) for owner in owners]}, **more}
+
+
+def reference(owner: Document) -> Document:
+    metadata = owner["metadata"]
+    return {"kind": owner["kind"], "apiVersion": owner["apiVersion"], "name": metadata["name"], "uid": metadata["uid"]}
+
+
+def job(name: str = "job", **spec: Any) -> Document:
+    template = {"spec": {"restartPolicy": "Never", "containers": [CONTAINER]}}
+    return {"metadata": {"name": name}, "spec": {"template": template, **spec}}
+
+
+def pod(name: str = "pod", node: str | None = "node", **metadata: Any) -> Document:
+    return {"metadata": {"name": name, **metadata}, "spec": {"containers": [CONTAINER], "nodeName": node}}
+
+
+def refusal(exc: pytest.ExceptionInfo[ApiError]) -> tuple[int, str]:
+    return exc.value.code, str(exc.value)
+
+
+# -- what is found ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ("", ["a", "b", "c"]),
+        ("tier", ["a", "b"]),
+        ("!tier", ["c"]),
+        ("tier=x", ["a"]),
+        ("tier==x", ["a"]),
+        ("tier!=x", ["b", "c"]),
+        ("tier in (x, y)", ["a", "b"]),
+        ("tier notin (x)", ["b", "c"]),
+        ("app=amun,tier in (x,y),tier notin (x)", ["b"]),
+        ("amun/kind=context", ["c"]),
+        ("app=", []),
+    ],
+)
+def test_labels_select(store: Store, selector: str, found: list[str]) -> None:
+    for name, labels in {"a": {"tier": "x"}, "b": {"tier": "y"}, "c": {"amun/kind": "context"}}.items():
+        store.create("ConfigMap", {"metadata": {"name": name, "labels": {"app": "amun", **labels}}})
+    assert [document["metadata"]["name"] for document in store.list("ConfigMap", selector)] == found
+
+
+def test_a_selector_that_is_none_is_refused(store: Store) -> None:
+    for selector in ("a in x", "=", "a b"):
+        with pytest.raises(ApiError) as exc:
+            store.list("ConfigMap", selector)
+        assert exc.value.code == 400
+
+
+def test_fields_select(store: Store) -> None:
+    examples.restore(store, examples.read("events"))
+    of_pod = "involvedObject.kind=Pod,involvedObject.name=environment-abc-1-build"
+    reasons = {event["reason"] for event in store.list("Event", fields=f"{of_pod},reason!=Pulled")}
+    assert {"Scheduled", "FailedMount"} <= reasons
+    assert "Pulled" not in reasons
+    examples.restore(store, examples.read("pods-unschedulable"))
+    examples.restore(store, examples.read("pods-ok"))
+    assert len(store.list("Pod", fields="status.phase=Succeeded")) == 1
+    assert len(store.list("Pod", fields="spec.nodeName=")) == 1
+    with pytest.raises(ApiError, match=r"field label not supported: spec\.image"):
+        store.list("Pod", fields="spec.image=x")
+
+
+# -- what may change ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_immutable_stays(store: Store) -> None:
+    store.create("ConfigMap", config_map("a", data={"k": "v"}, immutable=True))
+    store.patch("ConfigMap", "a", {"metadata": {"labels": {"amun/outcome": "succeeded"}}})
+    for patch in ({"data": {"k": "w"}}, {"binaryData": {"b": "AA=="}}, {"immutable": False}):
+        with pytest.raises(ApiError) as exc:
+            store.patch("ConfigMap", "a", patch)
+        assert exc.value.code == 422
+        assert "field is immutable when `immutable` is set" in str(exc.value)
+
+
+@pytest.mark.parametrize(
+    ("patch", "field"),
+    [
+        ({"template": {"spec": {"containers": [{**CONTAINER, "image": "other"}]}}}, "spec.template"),
+        ({"selector": {"matchLabels": {"a": "b"}}}, "spec.selector"),
+        ({"backoffLimitPerIndex": 3}, "spec.backoffLimitPerIndex"),
+        ({"podFailurePolicy": None}, "spec.podFailurePolicy"),
+        ({"completionMode": "NonIndexed"}, "spec.completionMode"),
+        ({"completions": 5}, "spec.completions"),
+    ],
+)
+def test_a_job_does_not_become_another(store: Store, patch: Document, field: str) -> None:
+    rule = {"action": "FailIndex", "onExitCodes": {"operator": "NotIn", "values": [0]}}
+    spec = {"completions": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 1}
+    store.create("Job", job(**spec, podFailurePolicy={"rules": [rule]}))
+    with pytest.raises(ApiError) as exc:
+        store.patch("Job", "job", {"spec": patch})
+    assert exc.value.code == 422
+    assert field in [cause["field"] for cause in exc.value.document["details"]["causes"]]
+    store.patch("Job", "job", {"spec": {"suspend": True, "parallelism": 0}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            {"podReplacementPolicy": "TerminatingOrFailed"},
+            'spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"',
+        ),
+        (
+            {"template": {"spec": {"restartPolicy": "OnFailure", "containers": [CONTAINER]}}},
+            'spec.template.spec.restartPolicy: Invalid value: "OnFailure": only "Never" is supported when'
+            " podFailurePolicy is specified",
+        ),
+        (
+            {"completionMode": "NonIndexed"},
+            "spec.backoffLimitPerIndex: Invalid value: 0: requires indexed completion mode",
+        ),
+        ({"maxFailedIndexes": 9}, "spec.maxFailedIndexes: Invalid value: 9: must be less than or equal to completions"),
+        ({"completionMode": "Sometimes"}, 'spec.completionMode: Unsupported value: "Sometimes": supported values'),
+    ],
+)
+def test_a_job_that_contradicts_itself_is_refused(store: Store, spec: Document, said: str) -> None:
+    rule = {"action": "FailIndex", "onExitCodes": {"operator": "NotIn", "values": [0]}}
+    base = {"completionMode": "Indexed", "completions": 3, "backoffLimitPerIndex": 0}
+    policy = {"podFailurePolicy": {"rules": [rule]}, "podReplacementPolicy": "Failed"}
+    store.create("Job", job("good", **base, **policy))
+    with pytest.raises(ApiError) as exc:
+        store.create("Job", job(**{**base, **policy, **spec}))
+    assert exc.value.code == 422
+    assert said in str(exc.value)
+
+
+def test_the_job_of_a_recorded_one_is_filled_in_as_it_was(store: Store) -> None:
+    recorded = examples.read("job-batch")
+    spec = recorded["spec"]
+    container = {key: spec["template"]["spec"]["containers"][0][key] for key in ("name", "image", "command")}
+    said = {key: spec[key] for key in ("parallelism", "completions", "backoffLimitPerIndex", "maxFailedIndexes")}
+    template = {"metadata": {"labels": recorded["metadata"]["labels"]}, "spec": {"restartPolicy": "Never"}}
+    template["spec"]["containers"] = [container]
+    made = store.create(
+        "Job", {"metadata": recorded["metadata"], "spec": {**said, "completionMode": "Indexed", "template": template}}
+    )
+    for document in (made, recorded):
+        for key in ("volumes", "initContainers", "automountServiceAccountToken"):
+            document["spec"]["template"]["spec"].pop(key, None)
+        for key in ("volumeMounts", "resources"):
+            document["spec"]["template"]["spec"]["containers"][0].pop(key, None)
+    assert examples.alike(made["spec"]) == examples.alike(recorded["spec"])
+
+
+def test_of_a_pod_a_deadline_may_be_set_and_little_else(store: Store) -> None:
+    store.create("Pod", pod())
+    store.patch("Pod", "pod", {"spec": {"activeDeadlineSeconds": 100}}, form="strategic")
+    store.patch("Pod", "pod", {"spec": {"activeDeadlineSeconds": 1}}, form="strategic")
+    for spec in ({"activeDeadlineSeconds": 2}, {"activeDeadlineSeconds": None}, {"nodeName": "other"}):
+        with pytest.raises(ApiError) as exc:
+            store.patch("Pod", "pod", {"spec": spec})
+        assert exc.value.code == 422
+
+
+def test_who_writes_what_is_not_the_last_is_refused(store: Store) -> None:
+    first = store.create("ConfigMap", config_map("a"))
+    second = store.patch("ConfigMap", "a", {"data": {"k": "v"}})
+    with pytest.raises(ApiError) as exc:
+        store.replace("ConfigMap", "a", first)
+    why = "the object has been modified; please apply your changes to the latest version and try again"
+    assert refusal(exc) == (409, f'Operation cannot be fulfilled on configmaps "a": {why}')
+    version = first["metadata"]["resourceVersion"]
+    with pytest.raises(ApiError, match="has been modified"):
+        store.patch("ConfigMap", "a", {"metadata": {"resourceVersion": version}, "data": {"k": "w"}})
+    assert store.replace("ConfigMap", "a", {**second, "data": {"k": "w"}})["data"] == {"k": "w"}
+    assert store.replace("ConfigMap", "a", config_map("a"))["metadata"]["uid"] == first["metadata"]["uid"]
+
+
+def test_status_is_written_apart(store: Store) -> None:
+    store.create("Job", job())
+    store.patch("Job", "job", {"status": {"active": 1}, "spec": {"suspend": True}})
+    assert (store.get("Job", "job")["status"], store.get("Job", "job")["spec"]["suspend"]) == ({}, True)
+    store.patch("Job", "job", {"status": {"active": 1}, "spec": {"suspend": False}}, subresource="status")
+    assert (store.get("Job", "job")["status"], store.get("Job", "job")["spec"]["suspend"]) == ({"active": 1}, True)
+    assert store.get("Job", "job")["metadata"]["generation"] == 2
+
+
+def test_patches_of_three_forms(store: Store) -> None:
+    owner, other = store.create("ConfigMap", config_map("owner")), store.create("ConfigMap", config_map("other"))
+    store.create("Pod", pod(finalizers=["a/b"], ownerReferences=[reference(owner)]))
+    more = {"metadata": {"ownerReferences": [reference(other)], "finalizers": ["c/d"]}}
+    patched = store.patch("Pod", "pod", more, form="strategic")["metadata"]
+    assert [ref["name"] for ref in patched["ownerReferences"]] == ["owner", "other"]
+    assert patched["finalizers"] == ["a/b", "c/d"]
+    less = {"metadata": {"ownerReferences": [{"uid": owner["metadata"]["uid"], "$patch": "delete"}]}}
+    less["metadata"]["$deleteFromPrimitiveList/finalizers"] = ["a/b"]
+    patched = store.patch("Pod", "pod", less, form="strategic")["metadata"]
+    assert [ref["name"] for ref in patched["ownerReferences"]] == ["other"]
+    assert patched["finalizers"] == ["c/d"]
+    merged = store.patch("Pod", "pod", more, form="merge")["metadata"]
+    assert merged["finalizers"] == ["c/d"]
+    steps = [
+        {"op": "test", "path": "/metadata/finalizers/0", "value": "c/d"},
+        {"op": "remove", "path": "/metadata/finalizers/0"},
+        {"op": "add", "path": "/metadata/labels", "value": {"x/y": "z"}},
+        {"op": "replace", "path": "/metadata/labels/x~1y", "value": "w"},
+    ]
+    assert store.patch("Pod", "pod", steps, form="json")["metadata"]["labels"] == {"x/y": "w"}
+    with pytest.raises(ApiError) as exc:
+        store.patch("Pod", "pod", steps, form="json")
+    assert exc.value.code == 422
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"name": "Bad"}, "a lowercase RFC 1123 subdomain must consist of"),
+        ({"name": "a" * 254}, "must be no more than 253 characters"),
+        ({}, "metadata.name: Required value: name or generateName is required"),
+        ({"name": "a", "labels": {"k": "a b"}}, "a valid label must be an empty string or consist of"),
+        ({"name": "a", "labels": {"k": "a" * 64}}, "must be no more than 63 characters"),
+        ({"name": "a", "labels": {"a/b/c": "x"}}, "prefix part a lowercase RFC 1123 subdomain"),
+        ({"name": "a", "annotations": {"k": "x" * 300_000}}, "Too long: must have at most 262144 bytes"),
+        ({"name": "a", "ownerReferences": [{"kind": "Job", "name": "j"}]}, "uid must not be empty"),
+    ],
+)
+def test_names_and_labels(store: Store, metadata: Document, said: str) -> None:
+    with pytest.raises(ApiError) as exc:
+        store.create("ConfigMap", {"metadata": metadata})
+    assert exc.value.code == 422
+    assert said in str(exc.value)
+
+
+def test_an_indexed_job_whose_pods_could_have_no_names_is_refused(store: Store) -> None:
+    spec = {"completionMode": "Indexed", "completions": 101}
+    with pytest.raises(ApiError, match="will not able to create pod with invalid DNS label"):
+        store.create("Job", job("a" * 60, **spec))
+    store.create("Job", job("a" * 59, **spec))
+
+
+def test_names_are_made_up(store: Store) -> None:
+    made = store.create("Pod", {**pod(), "metadata": {"generateName": "a" * 70 + "-"}})
+    assert len(made["metadata"]["name"]) == 63
+
+
+@pytest.mark.parametrize(
+    ("given", "answered"),
+    [("0.5", "500m"), ("1.5Gi", "1536Mi"), ("1024Mi", "1Gi"), ("2", "2"), (0.1, "100m"), ("1e3", "1k"), ("512", "512")],
+)
+def test_quantities_are_answered_in_one_form(given: str | float, answered: str) -> None:
+    assert quantities.canonical(given) == answered
+
+
+# -- what goes with what ------------------------------------------------------------------------------------------
+
+
+def test_what_is_owned_goes_with_its_last_owner(store: Store) -> None:
+    owner, other = store.create("ConfigMap", config_map("owner")), store.create("ConfigMap", config_map("other"))
+    owned = store.create("ConfigMap", config_map("owned", owner))
+    store.create("ConfigMap", config_map("owned-by-owned", owned))
+    store.create("ConfigMap", config_map("shared", owner, other))
+    store.delete("ConfigMap", "owner")
+    assert [document["metadata"]["name"] for document in store.list("ConfigMap")] == ["other", "shared"]
+    assert [ref["name"] for ref in store.get("ConfigMap", "shared")["metadata"]["ownerReferences"]] == ["other"]
+    store.create("ConfigMap", config_map("late", owner))
+    assert store.find("ConfigMap", "late") is None
+
+
+def test_orphans_stay(store: Store) -> None:
+    owner = store.create("Job", job())
+    store.create("Pod", pod(ownerReferences=[reference(owner)]))
+    store.delete("Job", "job")  # a job's are orphaned unless one says otherwise
+    assert "ownerReferences" not in store.get("Pod", "pod")["metadata"]
+    again = store.create("Job", job())
+    store.create("Pod", pod("second", node=None, ownerReferences=[reference(again)]))
+    store.delete("Job", "job", policy="Foreground")
+    assert [document["metadata"]["name"] for document in store.list("Pod")] == ["pod"]
+
+
+def test_a_pod_on_a_node_ends_as_the_kubelet_says(store: Store) -> None:
+    owner = store.create("Job", job())
+    tracked = {"finalizers": ["batch.kubernetes.io/job-tracking"], "ownerReferences": [reference(owner)]}
+    store.create("Pod", pod(**tracked))
+    store.delete("Job", "job", policy="Background")
+    going = store.get("Pod", "pod")["metadata"]
+    assert going["deletionGracePeriodSeconds"] == 30
+    events = store.subscribe("Pod", existing=False)
+    store.patch("Pod", "pod", {"metadata": {"finalizers": None}})
+    assert store.delete("Pod", "pod", grace=0)[1]
+    told = [events.get(timeout=0) for _ in range(3)]
+    assert [(event.type, event.object["metadata"]["deletionGracePeriodSeconds"]) for event in told if event] == [
+        ("MODIFIED", 30),
+        ("MODIFIED", 0),
+        ("DELETED", 0),
+    ]
+
+
+def test_a_pod_that_is_nowhere_or_over_goes_at_once(store: Store) -> None:
+    store.create("Pod", pod(node=None))
+    assert store.delete("Pod", "pod")[1]
+    store.create("Pod", pod())
+    store.patch("Pod", "pod", {"status": {"phase": "Failed"}}, subresource="status")
+    assert store.delete("Pod", "pod")[1]
+
+
+def test_preconditions_of_deleting(store: Store) -> None:
+    store.create("ConfigMap", config_map("a"))
+    with pytest.raises(ApiError, match="Precondition failed: UID in precondition: x"):
+        store.delete("ConfigMap", "a", preconditions={"uid": "x"})
+
+
+# -- quotas -------------------------------------------------------------------------------------------------------
+
+
+def test_quotas_of_what_pods_ask_for(store: Store) -> None:
+    hard = {"pods": "2", "limits.memory": "1Gi"}
+    store.create("ResourceQuota", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    with pytest.raises(ApiError) as exc:
+        store.create("Pod", pod())
+    assert refusal(exc) == (403, 'pods "pod" is forbidden: failed quota: q: must specify limits.memory for: run')
+    limited = {**CONTAINER, "resources": {"limits": {"memory": "600Mi"}}}
+    store.create("Pod", {"metadata": {"name": "first"}, "spec": {"containers": [limited]}})
+    with pytest.raises(ApiError) as exc:
+        store.create("Pod", {"metadata": {"name": "second"}, "spec": {"containers": [limited]}})
+    numbers = "requested: limits.memory=600Mi, used: limits.memory=600Mi, limited: limits.memory=1Gi"
+    assert refusal(exc) == (403, f'pods "second" is forbidden: exceeded quota: q, {numbers}')
+    store.update("Pod", "first", lambda document: document["status"].update(phase="Succeeded"))
+    store.create("Pod", {"metadata": {"name": "second"}, "spec": {"containers": [limited]}})
