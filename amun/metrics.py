@@ -32,6 +32,8 @@ ITEM_SECONDS = Histogram("amun_item_duration_seconds", "How long items ran.", ["
 QUEUED_SECONDS = Histogram(
     "amun_queued_seconds", "How long builds and items waited for their turn.", ["what"], buckets=SECONDS
 )
+STORED = Counter("amun_stored_inspections_total", "Finished inspections that were put into the archive.")
+STORE_FAILURES = Counter("amun_store_failures_total", "Times that the archive could not be written.")
 
 
 def accepted(accepted: Accepted) -> None:

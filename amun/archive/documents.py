@@ -1,0 +1,65 @@
+"""What the archive's documents say: JSON, and the values that are made of it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
+
+from ..errors import ArchiveUnavailable
+from ..inspection import BuildState, Inspection, ItemState, Observation
+from ..specification import Specification
+
+Value = TypeVar("Value")
+
+
+def dump(document: Any) -> bytes:
+    """`document` as JSON. Whatever strings are made of, this never fails, or what they are in could never be kept."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+
+
+def parse(content: bytes) -> Any:
+    """JSON as a value. Raises `ArchiveUnavailable` for anything else: nobody knows what was kept there."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise ArchiveUnavailable("The archive's document cannot be read.", str(exc)) from exc
+
+
+def specification(inspection: Inspection) -> bytes:
+    """The specification as the original kept it, with the moment at which it came."""
+    return dump({**inspection.specification.to_document(), "@created": inspection.created})
+
+
+def observation(observed: Observation) -> bytes:
+    """All that is known of an inspection, complete with its specification."""
+    inspection = observed.inspection
+    return dump(
+        {
+            **vars(observed),
+            "inspection": {**vars(inspection), "specification": inspection.specification.to_document()},
+            "build": asdict(observed.build),
+            "items": [asdict(item) for item in observed.items],
+        }
+    )
+
+
+def parse_observation(content: bytes) -> Observation:
+    """The same back again. What a later version of this service added is left out."""
+    document = parse(content)
+    try:
+        declared = document["inspection"]
+        inspection = _restore(
+            Inspection, {**declared, "specification": Specification.restore(declared["specification"])}
+        )
+        build = _restore(BuildState, document["build"])
+        items = tuple(_restore(ItemState, item) for item in document["items"])
+        return _restore(Observation, {**document, "inspection": inspection, "build": build, "items": items})
+    except (TypeError, KeyError, ValueError, AttributeError) as exc:
+        raise ArchiveUnavailable("The archive's document cannot be read.", repr(exc)) from exc
+
+
+def _restore(kind: type[Value], document: Mapping[str, Any]) -> Value:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in document.items() if name in known})
