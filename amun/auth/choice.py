@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterable
 from typing import Literal, get_args
 
@@ -64,9 +65,8 @@ def _has_cluster(settings: Settings) -> bool:
     """Whether the inspections are on a cluster, which can then review the tokens of its users."""
     if settings.engine != "auto":
         return settings.engine != "podman"
-    from ..engines.openshift.cluster import in_cluster
-
-    return in_cluster()
+    named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
+    return bool(named) or "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def reviewer(settings: Settings) -> Reviewer | None:
