@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from . import archive
 from .engines.podman import baseimage, checks
 from .engines.podman.command import Podman
 from .engines.podman.facts import gather
 from .engines.podman.machine import Check, Machine, for_settings
-from .errors import EngineUnavailable
+from .errors import ArchiveUnavailable, EngineUnavailable
 from .settings import Settings
 
 
@@ -25,7 +26,7 @@ def main(as_json: bool = False) -> int:
     try:
         with Console(stderr=True).status("Trying what works here …"):
             machine = for_settings(settings, fresh=True)
-            found = [*machine.checks, *_images(machine)]
+            found = [*machine.checks, *_images(machine), *archive_checks(settings)]
     except EngineUnavailable as exc:
         machine, found = (
             None,
@@ -46,6 +47,19 @@ def _images(machine: Machine) -> Sequence[Check]:
     registry = Check("registry", refusal is None, "docker.io", why, needed=False)
     present = machine.usable and baseimage.present(Podman(machine.podman, machine.environment))
     return registry, checks.base_image(gather(machine.environment), present, refusal is None)
+
+
+def archive_checks(settings: Settings) -> Sequence[Check]:
+    """Whether what is over can be kept: nothing is lost while it cannot, but nothing is closed either."""
+    kept = archive.load(settings)
+    if kept is None:
+        return ()
+    try:
+        kept.check()
+    except ArchiveUnavailable as exc:
+        remedy = "make the directory" if "://" not in settings.archive else "look at AMUN_ARCHIVE… and the credentials"
+        return [Check("archive", False, settings.archive, exc.detail, remedy, needed=False)]
+    return [Check("archive", True, settings.archive, "It can be written, and nothing in it is written over.")]
 
 
 def _show(console: Console, found: Sequence[Check], verdict: Text) -> None:

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from amun import archive as archives_of
-from amun import clock, engines, metrics, status
+from amun import clock, doctor, engines, metrics, status
 from amun.archive import keeper
 from amun.archive.archive import Archive
 from amun.archive.directory import DirectoryStore
@@ -612,6 +612,16 @@ def test_the_library_of_s3_is_imported_only_if_it_is_chosen(tmp_path: Path) -> N
         "archive.load(Settings(archive='s3://bucket')); assert 'boto3' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_doctor_says_whether_an_archive_can_be_written(tmp_path: Path) -> None:
+    assert doctor.archive_checks(Settings()) == ()
+    (found,) = doctor.archive_checks(Settings(archive=str(tmp_path)))
+    assert (found.ok, found.chosen) == (True, str(tmp_path))
+    (found,) = doctor.archive_checks(Settings(archive=str(tmp_path / "none")))
+    assert not found.ok
+    assert not found.needed
+    assert "There is no directory" in found.why
 
 
 def _value(counter: Any) -> float:

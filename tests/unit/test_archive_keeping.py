@@ -97,6 +97,16 @@ def test_everything_lies_where_its_readers_look_for_it(store: Store, engine: Mem
     assert json.loads(found["results/1/result"]) == engine.report(inspection_id, 1)
 
 
+def test_the_layout_is_that_of_an_inspection_which_the_original_kept(directory: Store, engine: MemoryEngine) -> None:
+    kept = ROOT.parent / "shared/cases/results/inspection-rhtf-conv2d-0f845f38"
+    if not kept.is_dir():
+        pytest.skip("no inspection of the original is at hand")
+    inspection_id = engine.over(2)
+    keep(directory, engine, inspection_id)
+    names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
+    assert names <= Archive(directory, "test").names(inspection_id)
+
+
 def test_what_is_read_again_is_what_was_kept(store: Store, engine: MemoryEngine) -> None:
     extras = {"environment": [{"name": "A", "value": "ü\u2028\"'$"}], "constraints": {"z": [1, {"a": None}], "b": 1.5}}
     inspection_id = engine.over(2, identifier="again", files=[{"path": "/a b", "content": "\u0001ä"}], **extras)
