@@ -39,7 +39,7 @@ CHANGES: dict[str, Callable[[Document, Document], Iterator[Cause]]] = {
     "Pod": lambda old, new: podrules.check_change(old["spec"], new["spec"]),
 }
 UPDATED: dict[str, Callable[[Document], object]] = {
-    "Build": lambda build: buildrules.default_spec(build["spec"]),
+    "Build": lambda build: buildrules.default_build_spec(build["spec"]),
     "BuildConfig": lambda config: buildrules.default_spec(config["spec"]),
     "Job": lambda job: jobrules.default_spec(job["spec"]),
     "Pod": lambda pod: podrules.default_template(pod["spec"]),

@@ -47,13 +47,18 @@ def default_spec(spec: Document) -> None:
 
 def default_build(build: Document) -> None:
     """Fill in what a Build is given when it is made."""
-    spec = build.setdefault("spec", {})
-    default_spec(spec)
-    spec.setdefault("serviceAccount", "builder")
+    default_build_spec(build.setdefault("spec", {}))
     now = build["metadata"]["creationTimestamp"]
     new = {"type": "New", "status": "True", "lastUpdateTime": now, "lastTransitionTime": now}
     config = (build.get("status") or {}).get("config")
     build["status"] = {"phase": "New", "output": {}, "conditions": [new], **({"config": config} if config else {})}
+
+
+def default_build_spec(spec: Document) -> None:
+    """Fill in what a Build does not say."""
+    default_spec(spec)
+    spec.setdefault("serviceAccount", "builder")
+    spec.setdefault("triggeredBy", None)
 
 
 def default_stream(stream: Document) -> None:

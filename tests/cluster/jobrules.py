@@ -45,13 +45,14 @@ def default_spec(spec: Document) -> None:
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
         for condition in rule.get("onPodConditions") or ():
             condition.setdefault("status", "True")
-    podrules.default_template(spec.setdefault("template", {}).setdefault("spec", {}))
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+    podrules.default_template(template.setdefault("spec", {}))
 
 
 def _select(job: Document, spec: Document, template: Document) -> None:
     uid, name = job["metadata"]["uid"], job["metadata"].get("name")
-    metadata = template.setdefault("metadata", {})
-    metadata.setdefault("creationTimestamp", None)
+    metadata = template["metadata"]
     own = {"controller-uid": uid, "job-name": name}
     prefixed = {PREFIX + key: value for key, value in own.items()}
     metadata["labels"] = {**(metadata.get("labels") or {}), **own, **prefixed}
