@@ -70,7 +70,7 @@ class Guarded:
         accepted: str = response.json()["inspection_id"]
         return accepted
 
-    def raw(self, path: str, headers: Headers = (), method: str = "GET", **scope: Any) -> Answer:
+    def raw(self, path: str, headers: Headers = (), method: str = "GET", body: bytes = b"", **scope: Any) -> Answer:
         """The answer to a request just as it is given: nothing is tidied up on its way."""
         answer = Answer()
 
@@ -81,7 +81,7 @@ class Guarded:
             answer.body += message.get("body", b"")
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         asked = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
         connection = {"client": ("192.0.2.1", 40000), "server": ("192.0.2.2", 8080), "scheme": "http"}
