@@ -40,11 +40,11 @@ class Ending(Exception):
         self.why, self.grace, self.message = why, grace, message
 
 
-class Attendant(threading.Thread):
-    """Knows one pod, and notices what happens to it."""
+class Attendant:
+    """Knows one pod, and notices what happens to it; what it does with it is `work`."""
 
     def __init__(self, kubelet: Kubelet, namespace: str, name: str, uid: str, node: str) -> None:
-        super().__init__(name=f"pod {name}", daemon=True)
+        self._thread = threading.Thread(target=self.work, name=f"pod {name}", daemon=True)
         self.namespace, self.pod_name, self.uid, self.node = namespace, name, uid, node
         self._kubelet, self._world, self._store = kubelet, kubelet.world, kubelet.world.store
         self._woken = threading.Event()
@@ -52,6 +52,17 @@ class Attendant(threading.Thread):
         self._running: list[Running] = []
         self._started_at = self._store.clock()
         self._ending = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def work(self) -> None:
+        raise NotImplementedError
+
+    def ended(self, timeout: float) -> bool:
+        """Wait until it has let go of the pod; whether it did in time."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def poke(self) -> None:
         """The pod, or something of it, has changed."""

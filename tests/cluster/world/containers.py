@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import sys
 from collections.abc import Callable
@@ -100,7 +99,6 @@ def start(
             command(spec, files),
             directory=directory,
             environment=environment(pod, spec, files, image),
-            mark=secrets.token_hex(16),
             log=log,
             ended=ended,
         )
@@ -146,7 +144,7 @@ def environment(pod: Document, spec: Document, files: Files, image: Image) -> di
     if shutil.which("python3", path=variables.get("PATH", os.defpath)) is None:
         python = Path(sys.executable).resolve().parent  # as if the image had it
         variables["PATH"] = f"{variables.get('PATH', os.defpath)}:{python}"
-    return {**variables, "AMUN_TERMINATION_LOG": str(files.termination_log(spec["name"]))}
+    return variables
 
 
 def _value(pod: Document, variable: Document) -> str:

@@ -86,6 +86,5 @@ class Kubelet:
         for worker in workers:
             worker.obey(Order("vanish"))
         for worker in workers:
-            worker.join(10)
-            if worker.is_alive():
-                self.world.loop.failures.append(RuntimeError(f"{worker.name} does not stop"))
+            if not worker.ended(10):
+                self.world.loop.failures.append(RuntimeError(f"pod {worker.pod_name} does not stop"))

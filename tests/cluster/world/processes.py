@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from typing import Protocol
 from tests.cluster.logs import Log
 
 MARK = "WORLD_CONTAINER"
-"""Variable by which all processes of a container are known, wherever they went."""
+"""Variable by which all processes of a container are known, wherever they went; its value begins with who made them."""
 
 START_ERROR = 128
 
@@ -47,20 +48,19 @@ class Process:
         *,
         directory: Path,
         environment: Mapping[str, str],
-        mark: str,
         log: Log,
         ended: Callable[[], None],
     ) -> None:
         self.exit_code: int | None = None
         self.start_error = ""
         self.killed = False
-        self._mark, self._log, self._ended = mark, log, ended
+        self._mark, self._log, self._ended = f"{os.getpid()}.{secrets.token_hex(16)}", log, ended
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._process = subprocess.Popen(
                 command,
                 cwd=directory,
-                env={**environment, MARK: mark},
+                env={**environment, MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -121,6 +121,11 @@ def _handles(pid: int, number: int) -> bool:
     return False
 
 
+def left() -> list[int]:
+    """Processes of containers that this process started."""
+    return list(_marked(f"{os.getpid()}."))
+
+
 def _kill(mark: str, spare: int = 0) -> None:
     """Kill all processes of a container; some may be starting others meanwhile."""
     for _ in range(20):
@@ -134,10 +139,10 @@ def _kill(mark: str, spare: int = 0) -> None:
 
 
 def _marked(mark: str) -> Iterator[int]:
-    wanted = f"{MARK}={mark}".encode()
+    wanted = f"\0{MARK}={mark}".encode()
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (directory / "environ").read_bytes().split(b"\0") and not _dead(directory):
+            if wanted in b"\0" + (directory / "environ").read_bytes() and not _dead(directory):
                 yield int(directory.name)
 
 

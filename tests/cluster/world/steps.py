@@ -188,7 +188,6 @@ class Steps:
             command,
             directory=self._place / "root",
             environment={**self.environment, **environment},
-            mark=secrets.token_hex(16),
             log=_Kept(self._log),
             ended=done.set,
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 HOME = "/home/amun"
+TERMINATION_LOG = "/dev/termination-log"
 MODE = 0o644
 EVERYWHERE = ("kube-root-ca.crt", "openshift-service-ca.crt")
 """ConfigMaps that every namespace has; here they are empty."""
@@ -40,7 +41,10 @@ class Files:
         for container in containers(self._pod["spec"]):
             root = self.root(container["name"])
             (root / HOME.lstrip("/")).mkdir(parents=True, exist_ok=True)
-            for mount in container.get("volumeMounts") or ():
+            self.termination_log(container["name"]).parent.mkdir()
+            self.termination_log(container["name"]).touch()
+            # One may lie in another: the outer one first, as kubelets mount them.
+            for mount in sorted(container.get("volumeMounts") or (), key=lambda mount: len(mount["mountPath"])):
                 target = root / mount["mountPath"].strip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(self._place / "volumes" / mount["name"])
@@ -49,12 +53,14 @@ class Files:
         return self._place / "roots" / container
 
     def termination_log(self, container: str) -> Path:
-        return self._place / f"termination-log-{container}"
+        return self.root(container) / TERMINATION_LOG.lstrip("/")
 
     def here(self, container: Document, text: str) -> str:
         """A word of a command with the paths of the container in it replaced by those of this machine."""
         mounts = [mount["mountPath"].rstrip("/") for mount in container.get("volumeMounts") or ()]
-        paths = "|".join(re.escape(path) for path in sorted({*mounts, HOME}, key=len, reverse=True) if path)
+        paths = "|".join(
+            re.escape(path) for path in sorted({*mounts, HOME, TERMINATION_LOG}, key=len, reverse=True) if path
+        )
         return re.sub(
             rf"(?<![\w./-])({paths})(?![\w.-])", lambda match: f"{self.root(container['name'])}{match[1]}", text
         )

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 class Worker(Attendant):
     """Looks after one pod, from its coming to the node until it is over."""
 
-    def run(self) -> None:
+    def work(self) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="amun-world-", ignore_cleanup_errors=True) as place:
                 try:

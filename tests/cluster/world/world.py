@@ -200,7 +200,7 @@ class World:
         self.kubelet.lost.add(name)
         for worker in self.kubelet.on(name):
             worker.obey(Order("vanish"))
-            worker.join(10)
+            worker.ended(10)
 
         def unknown(node: Document) -> None:
             for condition in node["status"]["conditions"]:
