@@ -27,7 +27,7 @@ DEFAULTS: dict[str, Callable[[Document], None]] = {
 }
 CHECKS: dict[str, Callable[[Document], Iterator[Cause]]] = {
     "Build": buildrules.check,
-    "BuildConfig": buildrules.check,
+    "BuildConfig": buildrules.check_config,
     "ConfigMap": validation.config_map,
     "Job": jobrules.check,
     "Pod": lambda pod: podrules.check(pod["spec"], "spec"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.cluster import podrules
-from tests.cluster.validation import Cause, bad, labels, required
+from tests.cluster.validation import Cause, bad, is_subdomain, labels, required
 
 Document = dict[str, Any]
 
@@ -18,6 +20,17 @@ ONE_STRATEGY = (
 NOT_A_TAG = "ImageStreamTag object references must be in the form <name>:<tag>"
 NO_TARGET = "the target of build output must be an 'ImageStreamTag' or 'DockerImage'"
 POSITIVE = "completionDeadlineSeconds must be a positive integer greater than 0"
+NO_SOURCE = "must provide a value for at least one source input(git, binary, dockerfile, images)."
+ABSOLUTE = "for the docker strategy the destinationDir has to be relative path"
+NO_VARIABLE = (
+    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not"
+    " start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is"
+    " '[-._a-zA-Z][-._a-zA-Z0-9]*')"
+)
+_VARIABLE = re.compile("[-._a-zA-Z][-._a-zA-Z0-9]*")
+DOCKERFILE_LIMIT = 60_000
+POLICIES = ("Parallel", "Serial", "SerialLatestOnly")
+STRATEGIES = ("sourceStrategy", "dockerStrategy", "customStrategy", "jenkinsPipelineStrategy")
 SOURCES = {"git": "Git", "dockerfile": "Dockerfile", "binary": "Binary", "images": "Image"}
 
 
@@ -69,36 +82,72 @@ def default_stream(stream: Document) -> None:
     stream["status"] = {"dockerImageRepository": f"{REGISTRY}/{metadata['namespace']}/{metadata['name']}"}
 
 
+def check_config(config: Mapping[str, Any]) -> Iterator[Cause]:
+    """What is wrong with a BuildConfig."""
+    if config["spec"]["runPolicy"] not in POLICIES:
+        yield bad(
+            "spec.runPolicy", config["spec"]["runPolicy"], "run policy must Parallel, Serial, or SerialLatestOnly"
+        )
+    yield from check(config)
+
+
 def check(document: Mapping[str, Any]) -> Iterator[Cause]:
-    """What is wrong with a BuildConfig or a Build."""
+    """What is wrong with a BuildConfig or a Build. What they ask of nodes is not checked before there is a pod."""
     spec = document["spec"]
-    if not any(name.endswith("Strategy") and value is not None for name, value in spec["strategy"].items()):
-        yield bad("spec.strategy", spec["strategy"], ONE_STRATEGY)
-    yield from _output(spec["output"].get("to") or {})
-    for index, source in enumerate(spec["source"].get("configMaps") or ()):
-        path = f"spec.source.configMaps[{index}]"
-        if not (source.get("configMap") or {}).get("name"):
-            yield required(f"{path}.configMap")
-        if str(source.get("destinationDir") or "").startswith("/"):
-            yield bad(f"{path}.destinationDir", source["destinationDir"], "destinationDir must be a relative path")
+    docker = spec["strategy"].get("dockerStrategy")
+    if docker is not None and not any(spec["source"].get(name) is not None for name in SOURCES):
+        yield bad("spec.source", "", NO_SOURCE)
+    yield from _source(spec["source"])
     deadline = spec.get("completionDeadlineSeconds")
     if deadline is not None and deadline <= 0:
         yield bad("spec.completionDeadlineSeconds", deadline, POSITIVE)
-    yield from podrules.resources(spec["resources"], "spec.resources")
-    yield from labels(spec.get("nodeSelector"), "spec.nodeSelector")
+    yield from _output(spec["output"].get("to"))
+    if sum(spec["strategy"].get(name) is not None for name in STRATEGIES) != 1:
+        yield bad("spec.strategy", spec["strategy"], ONE_STRATEGY)
+    for index, variable in enumerate((docker or {}).get("env") or ()):
+        if not _VARIABLE.fullmatch(variable.get("name", "")):
+            yield bad(f"spec.strategy.dockerStrategy.env[{index}].name", variable.get("name"), NO_VARIABLE)
+    for key, value in (spec.get("nodeSelector") or {}).items():
+        if list(labels({key: value}, "")):
+            yield bad(f"spec.nodeSelector[{key}]", value, "must be a valid node selector")
 
 
-def _output(to: Mapping[str, Any]) -> Iterator[Cause]:
-    if to.get("kind") == "ImageStreamTag" and len(str(to.get("name", "")).split(":")) != 2:
+def _source(source: Mapping[str, Any]) -> Iterator[Cause]:
+    if len((source.get("dockerfile") or "").encode()) > DOCKERFILE_LIMIT:
+        yield bad("spec.source.dockerfile", "", f"must be smaller than {DOCKERFILE_LIMIT} bytes")
+    for index, mount in enumerate(source.get("configMaps") or ()):
+        path, name = f"spec.source.configMaps[{index}]", (mount.get("configMap") or {}).get("name", "")
+        if not name:
+            yield required(f"{path}.configMap")
+        if is_subdomain(name):
+            yield bad(f"{path}.configMap", mount, "must be valid configMap name")
+        target = mount.get("destinationDir") or ""
+        if posixpath.normpath(target).startswith(".."):
+            yield bad(f"{path}.destinationDir", target, "destination dir cannot start with '..'")
+        if target.startswith("/"):
+            yield bad(f"{path}.destinationDir", target, ABSOLUTE)
+
+
+def _output(to: Mapping[str, Any] | None) -> Iterator[Cause]:
+    if to is None:
+        return
+    if not to.get("kind"):
+        yield required("spec.output.to.kind")
+    elif to["kind"] == "ImageStreamTag" and len(str(to.get("name", "")).split(":")) != 2:
         yield bad("spec.output.to.name", to.get("name"), NOT_A_TAG)
-    elif to and to.get("kind") not in ("ImageStreamTag", "DockerImage"):
-        yield bad("spec.output.to.kind", to.get("kind"), NO_TARGET)
+    elif to["kind"] not in ("ImageStreamTag", "DockerImage"):
+        yield bad("spec.output.to.kind", to["kind"], NO_TARGET)
 
 
 def check_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Cause]:
-    """What of a Build was changed that must not be."""
-    if old.get("spec") != new.get("spec"):
-        yield bad("spec", 'content of spec is not printed out, please refer to the "details"', "spec is immutable")
+    """What of a Build was changed that must not be: all but where the secret to push with comes from."""
+    if _without_secret(old["spec"]) != _without_secret(new["spec"]):
+        yield bad("spec", "content of spec is not printed out, please refer to the details", "spec is immutable")
     before, after = old["status"].get("phase"), (new.get("status") or {}).get("phase")
     if before in OVER and after != before:
         yield bad("status.phase", after, "phase cannot be updated from a terminal state")
+
+
+def _without_secret(spec: Mapping[str, Any]) -> Document:
+    output = {key: value for key, value in (spec.get("output") or {}).items() if key != "pushSecret"}
+    return {**spec, "output": output}

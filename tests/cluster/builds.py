@@ -64,7 +64,7 @@ def _build(config: Document, number: int, request: Mapping[str, Any]) -> Documen
         },
         "spec": {
             **{key: value for key, value in spec.items() if key not in CONFIG_ONLY},
-            **({"triggeredBy": request["triggeredBy"]} if request.get("triggeredBy") else {}),
+            "triggeredBy": request.get("triggeredBy") or [{"message": "Manually triggered"}],
         },
         "status": {"config": {**reference, "namespace": metadata["namespace"]}},
     }

@@ -224,7 +224,7 @@ class Store:
         fresh["metadata"]["resourceVersion"] = old.metadata["resourceVersion"]
         if fresh == old.object:
             return old
-        if BY_NAME[kind].generation and fresh.get("spec") != old.object.get("spec"):
+        if BY_NAME[kind].generation and _counted(fresh) != _counted(old.object):
             fresh["metadata"]["generation"] = old.metadata.get("generation", 0) + 1
         key = self._key(kind, old.name, old.metadata.get("namespace"))
         entry = self.ledger.put(kind, key, fresh)
@@ -238,3 +238,8 @@ class Store:
         for log in self._logs.pop((kind, *key), {}).values():
             log.close()
         return gone
+
+
+def _counted(document: Document) -> tuple[Any, Any]:
+    """Of what changes are counted as generations."""
+    return document.get("spec"), (document.get("status") or {}).get("lastVersion")

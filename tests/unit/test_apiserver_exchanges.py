@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.cluster import examples, schemas
+from tests.cluster import builds, examples, schemas
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.examples import alike
+from tests.cluster.store import Store
 
 EXCHANGES = {exchange["what"]: exchange for exchange in examples.read("exchanges")}
 VIEWER = "system:serviceaccount:amun-inspection:viewer"
@@ -112,6 +113,19 @@ def test_whose_a_token_is(server: ApiServer, what: str, token: str) -> None:
     exchange = json.loads(json.dumps(EXCHANGES[what]).replace("TOKEN", token or server.rights.users[VIEWER].token))
     exchange["request"]["body"] = {"spec": exchange["body"]["spec"]}
     hold(ask(server, exchange), exchange)
+
+
+@pytest.mark.parametrize("name", ["abc", "bad", "nonode"])
+def test_the_build_of_a_recorded_build_config_is_as_it_was(name: str) -> None:
+    config = examples.read(f"buildconfig-{name}")
+    store = Store()
+    store.create("BuildConfig", {"metadata": config["metadata"], "spec": config["spec"]})
+    request = {"triggeredBy": [{"message": "Build configuration change"}]}
+    build = builds.instantiate(store, f"environment-{name}", store.namespace, request)
+    added = (event["object"] for event in examples.events("watch-builds"))
+    assert alike(build) == alike(next(one for one in added if one["metadata"]["name"] == f"environment-{name}-1"))
+    assert store.get("BuildConfig", f"environment-{name}")["metadata"]["generation"] == 2
+    assert alike(store.get("BuildConfig", f"environment-{name}")) == alike(config)
 
 
 @pytest.mark.parametrize("document", examples.objects(), ids=lambda document: document["kind"])

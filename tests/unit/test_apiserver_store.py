@@ -172,6 +172,31 @@ def test_the_job_of_a_recorded_one_is_filled_in_as_it_was(store: Store) -> None:
     assert examples.alike(made["spec"]) == examples.alike(recorded["spec"])
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"source": {}}, 'spec.source: Invalid value: "": must provide a value for at least one source input'),
+        ({"source": {"dockerfile": "#" * 60_001}}, 'spec.source.dockerfile: Invalid value: "": must be smaller than'),
+        ({"strategy": {}}, "must provide a value for exactly one of"),
+        ({"output": {"to": {"kind": "ImageStreamTag", "name": "env"}}}, "must be in the form <name>:<tag>"),
+        (
+            {"source": {"dockerfile": "", "configMaps": [{"configMap": {"name": "a"}, "destinationDir": "/"}]}},
+            "relative",
+        ),
+        ({"completionDeadlineSeconds": 0}, "must be a positive integer greater than 0"),
+        ({"nodeSelector": {"a": "b c"}}, 'spec.nodeSelector[a]: Invalid value: "b c": must be a valid node selector'),
+        ({"runPolicy": "Often"}, "run policy must Parallel, Serial, or SerialLatestOnly"),
+    ],
+)
+def test_a_build_config_that_makes_no_sense_is_refused(store: Store, spec: Document, said: str) -> None:
+    good = {"source": {"dockerfile": "#" * 60_000}, "strategy": {"dockerStrategy": {}}}
+    store.create("BuildConfig", {"metadata": {"name": "good"}, "spec": good})
+    with pytest.raises(ApiError) as exc:
+        store.create("BuildConfig", {"metadata": {"name": "bad"}, "spec": {**good, **spec}})
+    assert exc.value.code == 422
+    assert said in str(exc.value)
+
+
 def test_of_a_pod_a_deadline_may_be_set_and_little_else(store: Store) -> None:
     store.create("Pod", pod())
     store.patch("Pod", "pod", {"spec": {"activeDeadlineSeconds": 100}}, form="strategic")
