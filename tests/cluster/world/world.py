@@ -45,7 +45,7 @@ class Latencies:
         retry: until an image that could not be pulled, or a volume that could not be mounted, is tried again.
         refused: until a controller tries again to create what a quota forbade.
         backoff: until an index that failed is tried again, for the first time; then twice as long each time.
-        pull, push: of a builder.
+        pull, push: of a builder; less than `relist`, and a build may be over before it is seen to run.
     """
 
     job: float = 0.0
@@ -57,7 +57,7 @@ class Latencies:
     retry: float = 0.3
     refused: float = 0.3
     backoff: float = 0.0
-    pull: float = 0.0
+    pull: float = 0.15
     push: float = 0.0
 
 
