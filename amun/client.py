@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -23,6 +25,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 PREFIX = "/api/v1"
 CHUNK = 64 * 1024
 ACCEPTED = 202  # The answer to a submission, and to who asks for what is not there yet.
+TOO_MANY = 429  # The answer to who asks more than one caller may.
+PAUSE = 5.0  # Seconds to wait after that, unless the answer says how many.
 
 
 class ClientError(Exception):
@@ -42,8 +46,8 @@ class ClientError(Exception):
 
     @property
     def unavailable(self) -> bool:
-        """Whether the service is out of reach or failing: trying again later may help."""
-        return self.status is None or self.status >= 500
+        """Whether the service is out of reach, failing or asked too much: trying again later may help."""
+        return self.status is None or self.status >= 500 or self.status == TOO_MANY
 
     @property
     def not_ready(self) -> bool:
@@ -62,11 +66,14 @@ class Client:
     """Talks to the Amun service at `url`, with `token` as bearer token where one is given.
 
     What may be sent again without harm is sent again when the connection fails: reading, and submitting (which carries
-    an Idempotency-Key). Every method raises `ClientError`.
+    an Idempotency-Key). Who has asked too much waits for as long as the service says. Every method raises
+    `ClientError`.
 
     Args:
+        token_file: where the token is, if none is given; read for each request, since such files are renewed.
         timeout: seconds to wait for a connection, and for the next byte of an answer.
-        patience: seconds for which a log that was being read is asked for again after the service went away.
+        patience: seconds for which a log that was being read is asked for again after the service went away, and
+            longest wait of who has asked too much.
     """
 
     def __init__(
@@ -74,13 +81,14 @@ class Client:
         url: str = DEFAULT_URL,
         token: str | None = None,
         *,
+        token_file: Path | None = None,
         timeout: tuple[float, float] = (5.0, 60.0),
         patience: float = 60.0,
     ) -> None:
         self.url = _api_url(url)
         self._timeout = timeout
         self._patience = patience
-        self._session = _session(self.url, token)
+        self._session = _session(self.url, _BearerToken(token, token_file) if token or token_file else None)
 
     def submit(self, document: object, dry_run: bool = False, key: str | None = None) -> Document:
         """Post a specification; `key` is the Idempotency-Key, a fresh one where none is given."""
@@ -150,13 +158,20 @@ class Client:
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         """Raises `ClientError` for every 4xx and 5xx, and where there is no answer at all."""
-        try:
-            response = self._session.request(method, self.url + path, timeout=self._timeout, **options)
-        except requests.RequestException as error:
-            raise ClientError(None, f"{self.url} is out of reach: {_cause(error)}.") from error
-        if not response.ok:
-            raise _failure(response)
-        return response
+        waited = 0.0
+        while True:
+            try:
+                response = self._session.request(method, self.url + path, timeout=self._timeout, **options)
+            except requests.RequestException as error:
+                raise ClientError(None, f"{self.url} is out of reach: {_cause(error)}.") from error
+            if response.ok:
+                return response
+            pause = _pause(response)
+            if pause is None or waited + pause > self._patience:
+                raise _failure(response)
+            response.close()
+            time.sleep(pause)
+            waited += pause
 
     def _log(self, path: str, query: Mapping[str, str], follow: bool, offset: int) -> Iterator[bytes]:
         """Chunks of a log; a stream that is cut is asked for again from the byte it was cut at."""
@@ -224,18 +239,42 @@ class _Outage:
 class _BearerToken(requests.auth.AuthBase):
     """An authentication of our own, since requests prefers ~/.netrc to an Authorization header."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str | None, file: Path | None) -> None:
         self._token = token
+        self._file = file
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        token = read_token(self._token, self._file)
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
         return request
 
 
-def _session(url: str, token: str | None) -> requests.Session:
+def read_token(token: str | None, file: Path | None) -> str | None:
+    """The token as given, else that in the file; None without either. Raises `ClientError` for what can be none."""
+    if token:
+        return _one_token(token, "What was given as token")
+    if file is None:
+        return None
+    try:
+        return _one_token(file.read_text(encoding="ascii"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise ClientError(None, f"The token cannot be read from {file}: {reason}.") from error
+
+
+def _one_token(text: str, where: str) -> str:
+    """Without what surrounds it. It is not shown: it may be one that was merely copied badly."""
+    token = text.strip()
+    if not re.fullmatch("[!-~]+", token):
+        raise ClientError(None, f"{where} is empty, or is not one token.")
+    return token
+
+
+def _session(url: str, credential: _BearerToken | None) -> requests.Session:
     session = requests.Session()
     session.headers["User-Agent"] = f"amun/{__version__}"
-    session.auth = _BearerToken(token) if token else None
+    session.auth = credential
     # The longest prefix counts: POST is repeated for submissions, and not for what lies below them (cancel).
     session.mount(url, HTTPAdapter(max_retries=_retry("GET")))
     session.mount(f"{url}/inspect", HTTPAdapter(max_retries=_retry("GET", "POST")))
@@ -250,7 +289,16 @@ def _retry(*methods: str) -> Retry:
         status_forcelist=(502, 503, 504),
         allowed_methods=methods,
         raise_on_status=False,
+        respect_retry_after_header=False,  # it may say hours
     )
+
+
+def _pause(response: requests.Response) -> float | None:
+    """Seconds after which the same may be asked again, by whoever has asked too much; None for all other answers."""
+    if response.status_code != TOO_MANY:
+        return None
+    after = response.headers.get("Retry-After", "")
+    return max(1.0, float(after)) if after.isdecimal() else PAUSE
 
 
 def _api_url(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,11 +20,14 @@ def options(
     context: typer.Context,
     url: Annotated[str, typer.Option("--url", envvar="AMUN_URL", help="Address of the service.")] = DEFAULT_URL,
     token: Annotated[
-        str | None, typer.Option("--token", envvar="AMUN_TOKEN", help="Bearer token for the service.")
+        str | None, typer.Option("--token", envvar="AMUN_TOKEN", help="Token or API key for the service.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", envvar="AMUN_TOKEN_FILE", help="File with it, unless it is given.")
     ] = None,
 ) -> None:
     """Does this software stack assemble, does it run, and how fast, on that hardware?"""
-    context.obj = Service(url or DEFAULT_URL, token)
+    context.obj = Service(url or DEFAULT_URL, token, token_file)
 
 
 app.command()(local.serve)

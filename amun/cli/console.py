@@ -64,8 +64,12 @@ def report(error: ClientError) -> None:
     say(f"Error: {error.error}", "red")
     for problem in error.details:
         say(f"{problem.path or '(document)'}: {problem.message}")
-    if error.status in (401, 403):
-        say("A token is given by --token or AMUN_TOKEN.")
+    if error.status == 401:
+        say("A token or API key is given by --token, AMUN_TOKEN, or a file that AMUN_TOKEN_FILE names.")
+    if error.status == 403:
+        say("Whoever runs the service gives that right, to the owner of the token that was sent.")
+    if error.status == 429:
+        say("Ask for less at a time, or try again in a while.")
     if error.status is None:
         say("Is the service running (amun serve)? Its address is given by --url or AMUN_URL.")
 

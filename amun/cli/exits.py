@@ -6,8 +6,8 @@ from enum import IntEnum
 
 SUMMARY = (
     "Exit code: 0 the inspection succeeded; 1 it failed, its build failed, it was cancelled, or the platform failed "
-    "it; 2 wrong usage, or the service refused (a specification, an unknown id, …); 3 the service is out of reach; "
-    "4 the inspection is not over yet; 130 interrupted."
+    "it; 2 wrong usage, or the service refused (a specification, an unknown id, …); 3 the service is out of reach, or "
+    "was asked too much; 4 the inspection is not over yet; 130 interrupted."
 )
 
 

@@ -174,6 +174,28 @@ def test_a_submission_sent_again_carries_the_same_key_so_that_it_is_not_made_twi
     assert keys[2] != keys[0]
 
 
+@pytest.mark.parametrize(("after", "times"), [("1", 2), ("3600", 1)])
+def test_who_has_asked_too_much_waits_once_and_not_for_hours(after: str, times: int) -> None:
+    asked = []
+
+    def answer(request: Handler) -> None:
+        asked.append(request.path)
+        body = b"{}"
+        request.send_response(429 if len(asked) == 1 else 200)
+        request.send_header("Retry-After", after)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    with serving(answer) as url:
+        if times == 2:
+            assert Client(url).hardware() == {}
+        else:
+            with pytest.raises(ClientError):
+                Client(url).hardware()
+    assert len(asked) == times
+
+
 def test_cancelling_is_not_repeated_behind_the_callers_back() -> None:
     requests = []
 
