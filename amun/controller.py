@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 
 import structlog
 
@@ -50,6 +51,14 @@ class Controller:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._stopped = threading.Event()
+        self._alive_at = time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds since the loop last finished something: a step, a look, a try to reach the engine."""
+        return time.monotonic() - self._alive_at
+
+    def _alive(self) -> None:
+        self._alive_at = time.monotonic()
 
     def stop(self) -> None:
         """End `run` soon. What runs in the engine goes on without it."""
@@ -61,12 +70,14 @@ class Controller:
             try:
                 with self._engine.leadership() as leading:
                     while leading and not self._stopped.is_set():
+                        self._alive()
                         self.sweep()
                         self._engine.wait(PERIOD)
             except AmunError as exc:
                 logger.error("engine out of reach", error=str(exc))
             except Exception:
                 logger.exception("controller failed, starting over")
+            self._alive()
             self._stopped.wait(PERIOD)
 
     def sweep(self) -> None:
@@ -85,6 +96,7 @@ class Controller:
             logger.warning("step failed, trying again", error=str(exc))
         except Exception:  # one inspection's trouble is not the others'
             logger.exception("step failed, trying again")
+        self._alive()
 
     def step(self, inspection_id: str) -> None:
         """Move one inspection one step on."""

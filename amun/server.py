@@ -111,10 +111,15 @@ def _end_with_parent() -> None:
 def control(settings: Settings) -> int:
     """``amun controller``: run the controller until a signal."""
     logs.configure(settings.log_level, settings.log_format)
-    directory = metrics_directory(settings)
+    directory = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_directory(settings))))
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(directory))
-    controller = Controller(engines.load(settings))
+    engine = engines.load(settings)
+    controller = Controller(engine)
+    if settings.controller_port:
+        from . import vitals  # with prometheus_client, which wants to know the directory first
+
+        pages = vitals.Vitals(engine, controller.silence, settings.controller_stall)
+        vitals.serve(pages, settings.host, settings.controller_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: controller.stop())
     controller.run()

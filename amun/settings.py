@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, ge=1, le=65535, description="Port the API listens on.")
     workers: int = Field(2, ge=1, description="API worker processes.")
+    controller_port: int = Field(
+        0, ge=0, le=65535, description="Port of the controller's own /liveness, /readiness and /metrics; 0 for none."
+    )
+    controller_stall: float = Field(
+        300.0, gt=0, description="Seconds without a finished step after which the controller is no longer alive."
+    )
     state_dir: Path = Field(
         Path("~/.local/share/amun"), description="Where the embedded engine keeps everything.", validate_default=True
     )
