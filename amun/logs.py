@@ -34,9 +34,14 @@ def _formatter(as_json: bool) -> logging.Formatter:
         foreign_pre_chain=_steps(as_json),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
+            structlog.processors.JSONRenderer() if as_json else _console(),
         ],
     )
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    # Without the values of variables: tokens and strangers' scripts are among them.
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False))
 
 
 def _is_json(style: str) -> bool:

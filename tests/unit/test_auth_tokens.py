@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -204,6 +205,19 @@ def test_while_the_cluster_cannot_be_asked_nobody_comes_in_and_nothing_is_told_o
     assert "t-alice" not in logged
     cluster.failure = None
     assert guarded.ask("t-alice", "GET", "/api/v1/version").status_code == 200
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_defect_on_the_way_does_not_log_the_token(
+    tmp_path: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    asks = reviewer(cluster)
+    guarded = Guarded(tmp_path, asks, log_level="DEBUG", log_format=style)
+    with mock.patch.object(asks, "review", side_effect=RuntimeError("a defect")):
+        assert guarded.ask("t-alice", "GET", "/api/v1/version").status_code == 500
+    logged = capsys.readouterr().err
+    assert "a defect" in logged
+    assert "t-alice" not in logged
 
 
 # -- what is remembered -----------------------------------------------------------------------------------------------
