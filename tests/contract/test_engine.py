@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from amun import clock, environment, status
+from amun.auth.base import Caller
 from amun.engines.base import Engine, Queue
 from amun.errors import Conflict, Infeasible, InspectionNotFound, ItemNotFound
 from amun.identifiers import new_id
@@ -40,6 +41,7 @@ def most_at_once(items: Iterable[ItemState]) -> int:
 # -- declared ---------------------------------------------------------------------------------------------------------
 
 ASKED: dict[str, Callable[[Engine, str], Any]] = {
+    "declared": lambda engine, name: engine.declared(name),
     "observe": lambda engine, name: engine.observe(name),
     "build_log": lambda engine, name: list(engine.build_log(name)),
     "build_log, followed": lambda engine, name: list(engine.build_log(name, follow=True)),
@@ -56,8 +58,39 @@ NEVER_GIVEN = [new_id(), new_id("some"), "", ".", "..", "../locks", "inspection-
 @pytest.mark.parametrize("method", ASKED)
 def test_an_id_that_was_never_given_is_not_found_by_any_method(idle: Desk, method: str) -> None:
     for name in NEVER_GIVEN:
-        with pytest.raises(InspectionNotFound):
+        with pytest.raises(InspectionNotFound) as raised:
             ASKED[method](idle.engine, name)
+        # In the words that are also said of another caller's.
+        assert str(raised.value) == f"There is no inspection {name!r}."
+
+
+def submitted_by(desk: Desk, name: str | None, key: str | None = None) -> str:
+    """Submit for a caller of this name."""
+    return desk.inspections.seen_by(Caller(name, admin=name is None)).submit(desk.document(), key)[0].id
+
+
+def test_inspections_are_told_apart_by_who_submitted_them(idle: Desk) -> None:
+    names = ["alice", "system:serviceaccount:a:b", "o'brien@example.org", "x" * 200, None]
+    made = {name: [submitted_by(idle, name) for _ in range(2)] for name in names}
+    for engine in (idle.engine, idle.site.engine()):
+        for name in filter(None, names):
+            assert list(engine.inspections(name)) == made[name][::-1]
+            assert list(engine.unfinished(name)) == made[name]
+            for inspection_id in made[name]:
+                assert engine.declared(inspection_id) == engine.observe(inspection_id).inspection
+                assert engine.declared(inspection_id).owner == name
+        assert [engine.declared(inspection_id).owner for inspection_id in made[None]] == [None, None]
+        assert set(engine.inspections()) == {inspection_id for ids in made.values() for inspection_id in ids}
+        assert list(engine.inspections("bob")) == list(engine.unfinished("bob")) == []
+    idle.engine.delete(made["alice"][0])
+    assert list(idle.engine.inspections("alice")) == list(idle.engine.unfinished("alice")) == made["alice"][1:]
+
+
+def test_callers_may_choose_the_same_key(idle: Desk) -> None:
+    key = secrets.token_hex()
+    made = [submitted_by(idle, name, key) for name in ("alice", "bob", None, "alice", "bob", None)]
+    assert len(set(made[:3])) == 3
+    assert made[3:] == made[:3]
 
 
 def test_a_submission_is_there_at_once_and_nothing_of_it_moves_without_a_controller(idle: Desk) -> None:
