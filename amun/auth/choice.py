@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from .. import engines
 from ..errors import EngineUnavailable
 from ..logs import logger
 from ..settings import Settings
@@ -46,7 +46,7 @@ def mode(settings: Settings) -> Mode:
 def _by_itself(settings: Settings) -> Mode:
     if is_loopback(settings.host):
         return "none"
-    if _has_cluster(settings):
+    if engines.on_cluster(settings):  # which can review the tokens of its users
         return "token"
     if settings.api_keys is not None:
         return "keys"
@@ -59,14 +59,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _has_cluster(settings: Settings) -> bool:
-    """Whether the inspections are on a cluster, which can then review the tokens of its users."""
-    if settings.engine != "auto":
-        return settings.engine != "podman"
-    named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
-    return bool(named) or "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def reviewer(settings: Settings) -> Reviewer | None:

@@ -41,14 +41,21 @@ def _load(settings: Settings) -> Engine:
     return engine
 
 
+def on_cluster(settings: Settings) -> bool:
+    """Whether inspections are on a cluster, as far as it can be told without asking one."""
+    if settings.engine != "auto":
+        return settings.engine != "podman"
+    named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
+    return bool(named) or "KUBERNETES_SERVICE_HOST" in os.environ
+
+
 def _choose(settings: Settings) -> str:
     """`openshift` in a cluster, or where a kubeconfig was named, which must then have its build API; else `podman`.
 
     A kubeconfig that merely lies in the home directory counts for nothing: who tries Amun on a laptop does not mean to
     try it on a cluster at work. Raises ValueError for a cluster on which nothing can be built.
     """
-    named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
-    if not named and "KUBERNETES_SERVICE_HOST" not in os.environ:
+    if not on_cluster(settings):
         return "podman"
     from .openshift import cluster  # takes most of a second to import
 

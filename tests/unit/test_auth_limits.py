@@ -14,6 +14,7 @@ from amun.auth.limits import Limits, Rates
 from amun.errors import TooManyRequests
 from amun.settings import Settings
 from tests.api.conftest import assert_error
+from tests.conftest import ROOT
 from tests.guarded import DOCUMENT, Guarded
 
 ALICE, BOB = Caller("alice"), Caller("bob", admin=True)
@@ -165,6 +166,12 @@ def test_with_nobody_asked_requests_are_counted_by_address(tmp_path: Path) -> No
 # -- what goes where nothing is set -----------------------------------------------------------------------------------
 
 NONE = Rates()
+
+
+def test_the_usual_limits_are_those_of_the_readme() -> None:
+    readme = " ".join((ROOT / "README.rst").read_text().split())
+    assert f"{USUAL.requests} requests and {USUAL.submissions} submissions a minute" in readme
+    assert f"have {USUAL.open} inspections that are not over" in readme
 
 
 @pytest.mark.parametrize(
