@@ -12,6 +12,12 @@ from amun.engines.podman.machine import Machine
 
 def describe(machine: Machine) -> str:
     """One line: processor, cores, memory, system, Podman and how it is used."""
+    podman = f"Podman {machine.version} {'rootless' if machine.rootless else 'as root'}, {machine.runtime}"
+    return f"{plain()}; {podman}; network of runs: {machine.run_network}."
+
+
+def plain() -> str:
+    """Processor, cores, memory, system and Python."""
     processor = _first("/proc/cpuinfo", r"^model name\s*:\s*(.+)$") or platform.machine()
     kibibytes = int(_first("/proc/meminfo", r"^MemTotal:\s+(\d+) kB$") or 0)
     parts = [
@@ -19,11 +25,9 @@ def describe(machine: Machine) -> str:
         f"{kibibytes / 2**20:.0f} GiB of memory",
         _first("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)"?$') or platform.system(),
         f"Linux {platform.release()}",
-        f"Podman {machine.version} {'rootless' if machine.rootless else 'as root'}, {machine.runtime}",
-        f"network of runs: {machine.run_network}",
         f"Python {platform.python_version()}",
     ]
-    return "; ".join(parts) + "."
+    return "; ".join(parts)
 
 
 def _first(path: str, pattern: str) -> str | None:

@@ -83,11 +83,15 @@ class OpenShiftSite(Site):
 
     def __init__(self, directory: Path) -> None:
         from tests.cluster.apiserver import ApiServer
-        from tests.cluster.world import World
+        from tests.cluster.world import World, nodes
 
         super().__init__()
         self.server = ApiServer().start()
-        self.world = World(self.server.store).start()
+        kept_for_builds = {
+            "nodeSelector": {nodes.BUILDS: ""},
+            "tolerations": [{"key": nodes.BUILDS, "operator": "Exists"}],
+        }
+        self.world = World(self.server.store, nodes.apart(), build_overrides=kept_for_builds).start()
         kubeconfig = self.server.kubeconfig(directory / "kubeconfig")
         self.settings = Settings(state_dir=directory, engine="openshift", kubeconfig=str(kubeconfig), **LIMITS)
         self.base = standin.IMAGE

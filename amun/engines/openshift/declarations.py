@@ -28,6 +28,7 @@ class Declarations:
         """All of it, or nothing: the record is made last, by one request."""
         inspection = submission.inspection
         records.to_document(Record(inspection, "", "", False), submission)  # refuses what is too large before all else
+        self._environments.check(submission.context)
         claim = self._environments.claim(inspection, submission.context)
         record = Record(inspection, claim.name, claim.uid, claim.cached)
         try:

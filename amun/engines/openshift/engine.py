@@ -171,14 +171,23 @@ class OpenShiftEngine(Engine):
             last = builds.newest(self._view.builds(record.environment))
             if last is None:
                 return None
-            name, query = last["metadata"]["name"], {"nowait": "true"} | ({"follow": "true"} if following else {})
-            return logs.unless_waiting(lambda: self.cluster.open(kinds.BUILDS, name, "log", idle=logs.SILENCE, **query))
+            return self._environments.open_log(last["metadata"]["name"], **({"follow": "true"} if following else {}))
 
         def over() -> bool:
             observation = self.observe(inspection_id)
             return status.verdict(observation).over or observation.build.outcome is not None
 
+        kept = self._kept_log(record)
+        if kept:
+            return iter([kept[offset:]])
         return logs.follow(opened, over, offset) if follow else logs.read(opened, offset)
+
+    def _kept_log(self, record: Record) -> bytes:
+        """What was kept of the log of a Build that Amun has ended, and whose pod went with it."""
+        last = builds.newest(self._view.builds(record.environment))
+        if last is None or builds.stopped(last) is None or builds.ongoing(last):
+            return b""
+        return self._environments.kept_log(last["metadata"]["name"])
 
     def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
         check_item(self.declared(inspection_id), item)

@@ -9,6 +9,8 @@ asks for a fresh one; then comes the next. Of many who want to make the same one
 from __future__ import annotations
 
 import base64
+import contextlib
+import gzip
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from ... import dockerfile, manifests
 from ...errors import RequestTooLarge
 from ...inspection import Inspection
 from ...logs import logger
-from . import builds, names, records
+from . import builds, logs, names, records
 from . import cluster as kinds
 from .cluster import AlreadyThere, Cluster
 from .nodes import Placement
@@ -28,11 +30,17 @@ FAILED = "failed"
 DOCKERFILE = "dockerfile.amun"
 """The key of the Dockerfile: all keys become files of the context, and the builder writes its own ``Dockerfile``."""
 
+LONGEST_DOCKERFILE = 60_000
+"""Bytes that an inline Dockerfile may have (maxDockerfileLengthBytes in OpenShift's validation)."""
+
 PATIENCE = 30.0
 """Seconds within which a Build that was asked for is seen; then it is asked for once more."""
 
 JUST_NOW = 2.0
 """Seconds within which a watch shows what was made."""
+
+LOG_KEPT = 4 * 1024**2
+"""Bytes that are kept of the log of a Build that is stopped, the last ones: packed, they fit into a ConfigMap."""
 
 MOST_GENERATIONS = 1000
 
@@ -93,6 +101,14 @@ class Environments:
         if newest is None or newest["metadata"]["labels"].get(names.OUTCOME) == FAILED:
             return None
         return newest
+
+    @staticmethod
+    def check(context: Mapping[str, bytes]) -> None:
+        """Raise `RequestTooLarge` for what no build on a cluster can be given."""
+        size = len(context["Dockerfile"])
+        if size > LONGEST_DOCKERFILE:
+            raise RequestTooLarge(f"The Dockerfile takes {size} bytes; OpenShift takes {LONGEST_DOCKERFILE}.")
+        parts(context)
 
     def _declare(self, name: str, inspection: Inspection, context: Mapping[str, bytes]) -> str:
         """Keep a build context: its first part last, for that is what says that it is there. Returns its uid."""
@@ -175,9 +191,31 @@ class Environments:
         self._cluster.patch(kinds.CONFIG_MAPS, name, {"metadata": {"labels": {names.OUTCOME: FAILED}}})
 
     def stop(self, build: Mapping[str, Any], reason: str, message: str) -> None:
-        """End a Build, and note why."""
+        """End a Build, and note why. Its pod goes with it: what it has logged is kept first."""
+        self._keep_log(build)
         noted = {"annotations": {names.STOPPED: f"{reason}: {message}"}}
         self._cluster.patch(kinds.BUILDS, build["metadata"]["name"], {"metadata": noted, "status": {"cancelled": True}})
+
+    def _keep_log(self, build: Mapping[str, Any]) -> None:
+        name = build["metadata"]["name"]
+        log = b"".join(logs.read(lambda _following: self.open_log(name)))[-LOG_KEPT:]
+        if not log:
+            return
+        owner = records.reference("Build", name, build["metadata"]["uid"], "build.openshift.io/v1")
+        metadata = {"name": f"{name}-log", "labels": names.labels("log"), "ownerReferences": [owner]}
+        data = {"log": base64.b64encode(gzip.compress(log)).decode()}
+        with contextlib.suppress(AlreadyThere):
+            self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": data})
+
+    def kept_log(self, build: str) -> bytes:
+        """What was kept of the log of a Build that was stopped."""
+        kept = self._cluster.find(kinds.CONFIG_MAPS, f"{build}-log")
+        return b"" if kept is None else gzip.decompress(base64.b64decode(kept["binaryData"]["log"]))
+
+    def open_log(self, build: str, **query: str) -> logs.Answer | None:
+        """The log of a Build, None while there is none."""
+        query = {"nowait": "true", **query}
+        return logs.unless_waiting(lambda: self._cluster.open(kinds.BUILDS, build, "log", idle=logs.SILENCE, **query))
 
 
 def parts(context: Mapping[str, bytes]) -> list[dict[str, str]]:

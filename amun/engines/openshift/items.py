@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ... import clock, hardware, report
+from ... import clock, report
 from ...framing import Frame
 from ...inspection import Inspection, ItemState
 from ...report import Outcome
@@ -22,9 +22,6 @@ from .records import Reason
 
 CONTAINER = "run"
 HWINFO = "hwinfo"
-
-QUEUED = "RunQueued"
-"""The reason of an item that has no pod yet, where none is known that says more."""
 
 Pod = Mapping[str, Any]
 
@@ -116,18 +113,16 @@ def account(pod: Pod) -> list[Frame]:
     return [Frame("", "report", text.encode()) for text in (said, hwinfo)]
 
 
-def verdict(inspection: Inspection, pod: Pod) -> tuple[report.Verdict, bool | None]:
-    """How a pod's run ended, and whether the hardware was what had been asked for."""
-    wanted, known = inspection.specification.run.requests.hardware, outcome(pod)
-    sha256 = inspection.script_sha256 or ""
-    document = report.assemble(account(pod), known, sha256, wanted)
-    return report.verdict(document, known, wanted, sha256), hardware.matches(wanted, document["hwinfo"])
+def short_report(inspection: Inspection, pod: Pod) -> dict[str, Any]:
+    """The report of a pod's run as far as it is known without its log."""
+    wanted = inspection.specification.run.requests.hardware
+    return report.assemble(account(pod), outcome(pod), inspection.script_sha256 or "", wanted)
 
 
 def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: bool, attempts: int) -> ItemState:
     pod = decisive(pods)
     if pod is None:
-        return ItemState(item, reason=QUEUED, message="The run waits for its turn.")
+        return ItemState(item)
     attempt = sorted(map(_made, pods)).index(_made(pod)) + 1
     state = ItemState(
         item,
@@ -138,12 +133,13 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
     )
     if not terminated(pod):
         return _unfinished(state, pod)
-    found, match = verdict(inspection, pod)
+    known, short = outcome(pod), short_report(inspection, pod)
+    wanted = inspection.specification.run.requests.hardware
+    found = report.verdict(short, known, wanted, inspection.script_sha256)
     if found.phase == "error" and _starts_again(pod, attempt, attempts, job_over):
         return replace(
             state, reason="Restarting", message=found.message, attempt=attempt + 1, started_at=None, node=None
         )
-    known = outcome(pod)
     return replace(
         state,
         state="terminated",
@@ -151,8 +147,9 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
         reason=found.reason,
         message=found.message or (pod.get("status") or {}).get("message"),
         exit_code=known.exit_code,
-        finished_at=known.finished_at or _moment_of_phase(pod),
-        hardware_match=match,
+        started_at=short["start_datetime"] or state.started_at,
+        finished_at=short["end_datetime"] or _moment_of_phase(pod),
+        hardware_match=short["hardware_match"],
     )
 
 

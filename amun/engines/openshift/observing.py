@@ -45,4 +45,7 @@ def _items(
     if record.waiting is None:
         return states
     reason, message = record.waiting.reason, record.waiting.message
-    return tuple(replace(one, reason=reason, message=message) if one.reason == items.QUEUED else one for one in states)
+    return tuple(
+        replace(one, reason=reason, message=message) if one.container is None and one.outcome is None else one
+        for one in states
+    )
