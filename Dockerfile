@@ -1,8 +1,10 @@
-# The service: API by default, `amun controller` for the controller beside it. It builds and runs nothing by itself
-# here: its engine is the cluster it is deployed to.
+# The service: API by default, `amun controller` for the controller, `amun doctor` to look around. It builds and runs
+# nothing by itself here: its engine is the cluster it is deployed to (openshift/). Any uid may run it, its root file
+# system may be read-only; it writes to /tmp and /dev/shm.
 #
 #   podman build --tag amun .
-#   podman run --publish 8080:8080 amun
+#   podman run --publish 127.0.0.1:8080:8080 --env AMUN_ENGINE=openshift --env AMUN_AUTH=token \
+#       --volume ~/.kube/config:/kubeconfig:ro --env AMUN_KUBECONFIG=/kubeconfig amun
 
 ARG BASE=docker.io/library/python:3.11-slim
 
@@ -17,25 +19,35 @@ RUN set -e; if [ -e /run/amun/environment ]; then . /run/amun/environment; fi; \
     cd /build; \
     /build/tools/bin/micropipenv requirements --method pipenv --no-dev --no-indexes --no-comments > requirements.txt; \
     /build/tools/bin/pip --python /opt/amun/venv/bin/python install --quiet --disable-pip-version-check \
-        --no-cache-dir --no-deps --require-hashes --requirement requirements.txt
+        --no-cache-dir --no-deps --require-hashes --requirement requirements.txt; \
+    : "half of the Kubernetes client is for asyncio, and not used"; \
+    rm -rf /opt/amun/venv/lib/python3*/site-packages/kubernetes/aio; \
+    printf '#!/opt/amun/venv/bin/python\nfrom amun.cli import main\n\nmain()\n' > /opt/amun/venv/bin/amun; \
+    chmod 755 /opt/amun/venv/bin/amun
 
-FROM ${BASE}
-COPY --from=packages /opt/amun/venv /opt/amun/venv
+FROM ${BASE} AS source
 COPY app.py /opt/amun/
 COPY openapi /opt/amun/openapi
 COPY templates /opt/amun/templates
 COPY amun /opt/amun/amun
-# Platforms run this with an arbitrary uid of group 0, so that what is written to must be the group's.
-RUN mkdir -p /var/lib/amun && chgrp 0 /var/lib/amun && chmod 0770 /var/lib/amun
+# Compiled here, since nobody can write there later; readable for all, however the sources were checked out.
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/amun && chmod -R a+rX,go-w /opt/amun
+
+FROM ${BASE}
+COPY --from=packages /opt/amun/venv /opt/amun/venv
+COPY --from=source /opt/amun /opt/amun
 ENV PATH=/opt/amun/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONPATH=/opt/amun \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
+    PROMETHEUS_MULTIPROC_DIR=/dev/shm/amun-metrics \
+    GUNICORN_CMD_ARGS=--worker-tmp-dir=/dev/shm \
     AMUN_HOST=0.0.0.0 \
     AMUN_PORT=8080 \
-    AMUN_STATE_DIR=/var/lib/amun
+    AMUN_STATE_DIR=/tmp/amun
 WORKDIR /opt/amun
+# Platforms run this with an arbitrary uid of group 0 instead.
 USER 10001:0
-EXPOSE 8080
+EXPOSE 8080 8081
 CMD ["gunicorn", "--config", "python:amun.gunicorn_conf", "app:application"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -28,8 +29,11 @@ proc_name = "amun"
 
 
 def on_starting(_server: Any) -> None:
-    """Refuse to start where nobody has said who may come in."""
+    """Refuse to start where nobody has said who may come in; make the place where the metrics of all workers are."""
     _or_leave(choice.check, _settings)
+    metrics = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if metrics:
+        os.makedirs(metrics, mode=0o700, exist_ok=True)
 
 
 def when_ready(server: Any) -> None:
