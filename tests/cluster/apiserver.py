@@ -13,6 +13,7 @@ import base64
 import json
 import ssl
 import threading
+import traceback
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +22,8 @@ import trustme
 from tests.cluster import builds, containerlogs, decoding, discovery, errors, rights, watching
 from tests.cluster.answers import Answer, Stream, json_answer, refusal
 from tests.cluster.connections import Connections, Listener
-from tests.cluster.faults import Faults
+from tests.cluster.errors import ApiError
+from tests.cluster.faults import Dropped, Faults
 from tests.cluster.kinds import Kind
 from tests.cluster.recording import Recording
 from tests.cluster.resources import Resources
@@ -45,6 +47,7 @@ class ApiServer:
         self.build_log_patience = 30.0
         self.gone_by_status = False  # whether who watches from too long ago is told so by status, or in the stream
         self.connections = Connections()
+        self.crashes: list[str] = []  # tracebacks of what never should have happened
         self._authority = trustme.CA() if tls else None
         self._context = self._authority and _context(self._authority)
         self._listener: Listener | None = None
@@ -80,6 +83,13 @@ class ApiServer:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if exc is None and self.crashes:
+            raise AssertionError(f"the API server of the tests itself went wrong:\n{self.crashes[0]}")
+
+    def crashed(self) -> ApiError:
+        """Note the exception that is being handled; answers what a server says then."""
+        self.crashes.append(traceback.format_exc())
+        return ApiError(500, "InternalError", f"Internal error occurred: {self.crashes[-1].splitlines()[-1]}")
 
     # -- getting in ---------------------------------------------------------------------------------------------
 
@@ -125,8 +135,12 @@ class ApiServer:
             user = self.rights.who(request)
             request.seen["user"] = user.name
             return self.faults.met(request, lambda: self._served(user, request))
-        except errors.ApiError as exc:
+        except ApiError as exc:
             return refusal(exc)
+        except Dropped:
+            raise
+        except Exception:
+            return refusal(self.crashed())
 
     def _served(self, user: rights.User, request: Request) -> Answer | Stream:
         try:
@@ -134,9 +148,9 @@ class ApiServer:
             if request.kind is None:
                 return self._discovered(request)
             if request.kind.group in self.without:
-                raise errors.ApiError(404, "NotFound", "the server could not find the requested resource", {})
+                raise ApiError(404, "NotFound", "the server could not find the requested resource", {})
             return self._resource(user, request.kind, request)
-        except errors.ApiError as exc:
+        except ApiError as exc:
             return refusal(exc)
 
     def _discovered(self, request: Request) -> Answer:
@@ -168,7 +182,7 @@ class ApiServer:
         return self.resources.answer(kind, request)
 
     def _watch(self, kind: Kind, request: Request) -> Answer | Stream:
-        version = int(request.query.get("resourceVersion") or 0)
+        version = request.number("resourceVersion") or 0
         if version and self.gone_by_status and version < self.store.ledger.histories[kind.name].floor:
             raise errors.expired(f"too old resource version: {version} ({self.store.ledger.version})")
         return Stream(watching.watch(self.store, kind, request, self.bookmark_every))

@@ -96,11 +96,9 @@ def _await(store: Store, name: str, namespace: str, patience: float) -> dict[str
 
 def _answer(log: Log, request: Request, content_type: str) -> Answer | Stream:
     query, stamped = request.query, request.flag("timestamps")
-    tail = int(query["tailLines"]) if query.get("tailLines") else None
-    content, position = log.read(tail, _since(query), stamped)
+    content, position = log.read(request.number("tailLines"), _since(query), stamped)
     if not request.flag("follow"):
-        limit = int(query["limitBytes"]) if query.get("limitBytes") else None
-        return Answer(200, content[:limit], content_type)
+        return Answer(200, content[: request.number("limitBytes")], content_type)
     return Stream(_followed(content, log, position, stamped), content_type)
 
 

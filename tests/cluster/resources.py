@@ -24,6 +24,7 @@ PATCHES = {
     "application/strategic-merge-patch+json": "strategic",
     "application/json-patch+json": "json",
 }
+NAMED = ("get", "update", "patch", "delete")  # verbs for one object; the others are for all
 SNAPSHOTS = 32
 ORPHANS = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them"
@@ -54,7 +55,7 @@ class Resources:
 
     def answer(self, kind: Kind, request: Request) -> Answer:
         """Raises `ApiError`."""
-        if request.verb not in self._verbs:
+        if request.verb not in self._verbs or (request.verb in NAMED) is not bool(request.name):
             raise errors.ApiError(405, "MethodNotAllowed", NOT_ALLOWED, {})
         warnings: list[str] = []
         try:
@@ -129,7 +130,7 @@ class Resources:
             return _collection(kind, request, entries, {"resourceVersion": str(self._store.ledger.version)})
 
     def _list(self, kind: Kind, request: Request, _: list[str]) -> Answer:
-        limit, token = int(request.query.get("limit") or 0), request.query.get("continue", "")
+        limit, token = request.number("limit") or 0, request.query.get("continue", "")
         if token:
             version, start = _position(token)
             entries = self._snapshots.get(version)
@@ -165,9 +166,10 @@ class Resources:
 def _options(request: Request) -> Document:
     """DeleteOptions of the body, or of the query."""
     options: Document = decoding.body(request)
-    for name in ("propagationPolicy", "gracePeriodSeconds"):
-        if name in request.query:
-            options[name] = int(request.query[name]) if name == "gracePeriodSeconds" else request.query[name]
+    if "propagationPolicy" in request.query:
+        options["propagationPolicy"] = request.query["propagationPolicy"]
+    if "gracePeriodSeconds" in request.query:
+        options["gracePeriodSeconds"] = request.number("gracePeriodSeconds")
     if options.get("orphanDependents"):
         options["propagationPolicy"] = "Orphan"
     return options

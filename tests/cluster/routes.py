@@ -65,6 +65,15 @@ class Request:
     def flag(self, name: str) -> bool:
         return self.query.get(name, "").lower() in ("true", "1")
 
+    def number(self, name: str) -> int | None:
+        """A number of the query, None if it is not there. Raises `ApiError` 400."""
+        given = self.query.get(name)
+        if not given:
+            return None
+        if not given.isdecimal():
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{given}": invalid syntax')
+        return int(given)
+
     @property
     def dry_run(self) -> bool:
         return self.query.get("dryRun") == "All"

@@ -26,11 +26,11 @@ def watch(store: Store, kind: Kind, request: Request, bookmark_every: float) -> 
     """The lines of one watch. Raises `ApiError` 400 before the first, if the selectors are none."""
     query = request.query
     matches = store.matcher(kind.name, query.get("labelSelector", ""), query.get("fieldSelector", ""), _space(request))
-    seconds = float(query.get("timeoutSeconds") or HOURS)
+    seconds = float(request.number("timeoutSeconds") or HOURS)
     form = Form(kind, request.partial)
     first: list[Entry] = []
     with store.lock:
-        version = int(query.get("resourceVersion") or 0)
+        version = request.number("resourceVersion") or 0
         if not version:
             first = [entry for entry in store.entries(kind.name, namespace="*") if matches(entry)]
             version = store.ledger.version
