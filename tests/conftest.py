@@ -65,9 +65,13 @@ def environment_of(base: str, text: str) -> dict[str, Any]:
 
 
 class Service:
-    """`amun serve` as a user starts it: its own processes, port and state directory."""
+    """`amun serve` as a user starts it: its own processes, port and state directory.
+
+    `token` is what its client sends, where the service asks for one.
+    """
 
     def __init__(self, state_dir: Path, **settings: Any) -> None:
+        self.token: str | None = None
         self.state_dir = state_dir
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -80,7 +84,7 @@ class Service:
 
     @property
     def client(self) -> Client:
-        return Client(self.url)
+        return Client(self.url, self.token)
 
     @property
     def settings(self) -> Settings:

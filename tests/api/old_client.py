@@ -2,14 +2,22 @@
 
 Runs on its own, with nothing on the path but that client, whose import name is the same as ours. A request is
 ``[function, arguments]``; the function is one of the client's `lib`, ``Class.method`` of an API, or ``version``.
+A second argument on the command line is sent as token: as a header of the client's `ApiClient`, which is also what its
+`lib` makes.
 """
 
+import functools
 import json
 import sys
 
 import amun.lib
 
 from amun import swagger_client
+
+if len(sys.argv) > 2:
+    bearer = {"header_name": "Authorization", "header_value": f"Bearer {sys.argv[2]}"}
+    swagger_client.ApiClient = functools.partial(swagger_client.ApiClient, **bearer)
+    amun.lib.ApiClient = swagger_client.ApiClient
 
 
 def call(url: str, name: str, arguments: dict) -> object:  # type: ignore[type-arg]

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from amun.auth.keys import new_key
 from tests.api.conftest import SCRIPT, SLEEPER, UNKNOWN, Api
 from tests.conftest import Service, environment_of
 
@@ -44,9 +45,9 @@ class Raised(Exception):
 class OldClient:
     """One version of the client, in a process that has nothing else to import."""
 
-    def __init__(self, version: str, directory: Path, url: str) -> None:
+    def __init__(self, version: str, directory: Path, url: str, *token: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-S", str(PROGRAM), f"{url}/api/v1"],
+            [sys.executable, "-S", str(PROGRAM), f"{url}/api/v1", *token],
             env={**os.environ, "PYTHONPATH": str(directory), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,14 +81,19 @@ def install(version: str, directory: Path) -> None:
     (directory / "complete").touch()
 
 
-@pytest.fixture(scope="module")
-def clients(service: Service, pytestconfig: pytest.Config) -> Iterator[dict[str, OldClient]]:
+@pytest.fixture(scope="session")
+def installed(pytestconfig: pytest.Config) -> dict[str, Path]:
+    """Where each version is."""
     assert pytestconfig.cache is not None
-    running = {}
-    for version in (BATCHES, ONE_JOB):
-        directory = pytestconfig.cache.mkdir(f"amun-{version}")
+    places = {version: pytestconfig.cache.mkdir(f"amun-{version}") for version in (BATCHES, ONE_JOB)}
+    for version, directory in places.items():
         install(version, directory)
-        running[version] = OldClient(version, directory, service.url)
+    return places
+
+
+@pytest.fixture(scope="module")
+def clients(service: Service, installed: dict[str, Path]) -> Iterator[dict[str, OldClient]]:
+    running = {version: OldClient(version, directory, service.url) for version, directory in installed.items()}
     yield running
     for client in running.values():
         client.close()
@@ -282,6 +288,52 @@ def test_a_hardware_request_that_this_machine_meets_comes_back_whole(
     requests = answer["specification"]["build"]["requests"]
     assert requests["hardware"] == {**hardware, "physical_cpus": None}
     service.wait(submitted["inspection_id"])
+
+
+# -- where callers are asked who they are ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Service]:
+    """A service that asks for a key."""
+    directory = tmp_path_factory.mktemp("asking")
+    key, entry = new_key("alice")
+    (directory / "keys").write_text(f"{entry}\n")
+    running = Service(directory / "state", auth="keys", api_keys=directory / "keys", workers=1, grace=1)
+    running.token = key
+    try:
+        yield running.start()
+    finally:
+        running.finish()
+
+
+@pytest.mark.parametrize("version", [BATCHES, ONE_JOB])
+def test_both_generations_can_send_a_token(
+    installed: dict[str, Path], asking: Service, base: str, version: str
+) -> None:
+    client = OldClient(version, installed[version], asking.url, str(asking.token))
+    try:
+        submitted = client.call("inspect", **environment_of(base, "token"), script=SCRIPT)
+        inspection_id = submitted["inspection_id"]
+        follow(client, inspection_id)
+        assert client.call("InspectionApi.get_inspection_specification", inspection_id=inspection_id)
+        assert "STEP 1/" in client.call("get_inspection_build_log", inspection_id=inspection_id)
+        item = {"item": 0} if version == BATCHES else {}
+        assert client.call("InspectionApi.get_inspection_job_log", inspection_id=inspection_id, **item)["log"]
+    finally:
+        client.close()
+    assert asking.client.detail(inspection_id)["owner"] == "alice"
+
+
+@pytest.mark.parametrize("version", [BATCHES, ONE_JOB])
+def test_both_generations_are_told_what_is_missing(installed: dict[str, Path], asking: Service, version: str) -> None:
+    for token, said in (([], "A credential is missing"), (["amun_wrong"], "This API key is not known here.")):
+        client = OldClient(version, installed[version], asking.url, *token)
+        with pytest.raises(Raised) as refused:
+            client.call("get_inspection_status", inspection_id=UNKNOWN)
+        client.close()
+        assert refused.value.status == 401
+        assert said in refused.value.body["error"]
 
 
 # -- what no service can help ---------------------------------------------------------------------------------------
