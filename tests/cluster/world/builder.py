@@ -95,22 +95,26 @@ class Builder:
     def _run(self) -> None:
         code = 1
         try:
-            with tempfile.TemporaryDirectory(prefix="amun-world-", ignore_cleanup_errors=True) as place:
-                self._build(Path(place))
-            code = 0
-        except Failed as failed:
-            why = failed.why
-            self._status(lambda build, now: set_phase(build, "Failed", now, *why))
-            self._log.write(f"error: build error: {failed.printed}\n")
-            with suppress(Stopped):
-                self._pause(0.05)  # by then the controller knows when that was
-            self._status(self._staged)
+            code = self._attempt()
         except (Stopped, steps.Killed):
             code = self._code
         except Exception as failure:
             self._world.loop.failures.append(failure)
         self._log.close()
         self._finish(code)
+
+    def _attempt(self) -> int:
+        try:
+            with tempfile.TemporaryDirectory(prefix="amun-world-", ignore_cleanup_errors=True) as place:
+                self._build(Path(place))
+            return 0
+        except Failed as failed:
+            why = failed.why
+            self._status(lambda build, now: set_phase(build, "Failed", now, *why))
+            self._log.write(f"error: build error: {failed.printed}\n")
+            self._pause(0.05)  # by then the controller knows when that was
+            self._status(self._staged)
+            return 1
 
     def _build(self, place: Path) -> None:
         now = self._store.clock()

@@ -27,7 +27,7 @@ class Jobs:
         self._world = world
         self._pods: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.twins: set[str] = set()
-        """Uids of pods that run though another one has their index: nobody takes them away."""
+        """Uids of pods that run though another one has their index: nobody takes either away."""
         world.loop.handle("job", self.sync)
 
     def notice(self, event: Event) -> None:
@@ -79,7 +79,8 @@ class Jobs:
             return
         if sync.suspend(False, now):
             self._event(sync.job, "Normal", "Resumed", "Job resumed")
-        superfluous = [pod for pod in sync.superfluous() if pod["metadata"]["uid"] not in self.twins]
+        double = {indexes.index_of(pod) for pod in sync.active if pod["metadata"]["uid"] in self.twins}
+        superfluous = [pod for pod in sync.superfluous() if indexes.index_of(pod) not in double]
         if superfluous:
             self._take_away(sync, superfluous)
             return

@@ -67,6 +67,13 @@ def apart(cpu: str = "1", build_cpu: str = "500m") -> list[Document]:
     return [node(cpu=cpu), builds]
 
 
+def overrides(given: Sequence[Document]) -> Document:
+    """What a cluster gives all build pods: where there is a node for them alone, the way there."""
+    if not any(BUILDS in each["metadata"]["labels"] for each in given):
+        return {}
+    return {"nodeSelector": {BUILDS: ""}, "tolerations": [{"key": BUILDS, "operator": "Exists"}]}
+
+
 def healthy(now: str) -> list[Document]:
     """What a kubelet that is well says of its node."""
     beat = {"lastHeartbeatTime": now, "lastTransitionTime": now}

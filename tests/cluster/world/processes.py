@@ -53,7 +53,6 @@ class Process:
     ) -> None:
         self.exit_code: int | None = None
         self.start_error = ""
-        self.killed = False
         self._mark, self._log, self._ended = f"{os.getpid()}.{secrets.token_hex(16)}", log, ended
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -77,7 +76,6 @@ class Process:
             self._process.terminate()
 
     def kill(self) -> None:
-        self.killed = True
         if self._process is not None:
             self._process.kill()  # by its number: the environment of a runner is nobody's to read
         _kill(self._mark)

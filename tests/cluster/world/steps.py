@@ -56,6 +56,7 @@ class Steps:
         self._user, self._directory = "", "/"
         self._labels: dict[str, str] = {}
         self._process: Process | None = None
+        self._killed = False
 
     def bases(self) -> Iterator[str]:
         """The images that have to be pulled."""
@@ -76,7 +77,8 @@ class Steps:
                 self._log.write(f"--> {layer[:12]}\n")
 
     def kill(self) -> None:
-        """End what runs."""
+        """End what runs, or is about to."""
+        self._killed = True
         if self._process is not None:
             self._process.kill()
 
@@ -191,9 +193,11 @@ class Steps:
             log=_Kept(self._log),
             ended=done.set,
         )
+        if self._killed:
+            self._process.kill()
         done.wait()
         code = self._process.exit_code
-        if self._process.killed:
+        if self._killed:
             raise Killed
         if code:
             raise StepFailed(f"while running runtime: exit status {code}")

@@ -73,14 +73,14 @@ class World:
     ) -> None:
         self.store = store
         self.latencies = latencies or Latencies()
-        self.build_overrides: Mapping[str, Any] = build_overrides or {}
+        self._nodes = [kinds_of_node.node()] if nodes is None else nodes
+        self.build_overrides = kinds_of_node.overrides(self._nodes) if build_overrides is None else build_overrides
         """`nodeSelector` and `tolerations` that the cluster gives all build pods."""
         self.loop, self.recorder, self.images, self.faults = Loop(), Recorder(store), Images(store), Faults()
         self.kubelet = Kubelet(self)
         self.jobs = Jobs(self)
         self._parts = (Builds(self), self.jobs, Scheduler(self))
         self._pulled: set[tuple[str, str]] = set()
-        self._nodes = [kinds_of_node.node()] if nodes is None else nodes
 
     # -- at work ------------------------------------------------------------------------------------------------
 
