@@ -75,14 +75,14 @@ def test_connections_are_dropped_before_or_after_the_effect(server: ApiServer, a
 
 
 def test_for_a_time_all_are_late(server: ApiServer) -> None:
-    server.faults.delay(0.2, verb="list", seconds=0.5)
+    server.faults.delay(0.5, verb="list", seconds=5)
     begun = time.monotonic()
     call(server)
-    assert time.monotonic() - begun >= 0.2
+    assert time.monotonic() - begun >= 0.5
     server.faults.clear()
     begun = time.monotonic()
     call(server)
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 0.5
 
 
 def test_something_happens_just_before(server: ApiServer) -> None:

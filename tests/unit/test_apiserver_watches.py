@@ -146,7 +146,7 @@ def test_watches_are_cut(server: ApiServer, clean: bool) -> None:
     for watch in watches:
         watch.end()
         assert watch.broken is not clean
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
     wait(lambda: server.connections.streams == 0)
 
 
