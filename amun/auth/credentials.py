@@ -30,6 +30,7 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> str:
     if len(found) > 1:
         raise Unauthenticated(SEVERAL)
     ((name, value),) = found
+    value = value.strip(b" \t")  # which is no part of it, and not every server takes it away
     if name.lower() == b"authorization":
         bearer = _BEARER.fullmatch(value)
         value = bearer[1] if bearer else b""
