@@ -16,7 +16,7 @@ from amun import dockerfile as amun_dockerfile
 from amun.specification import Specification, Variable
 from tests import standin
 from tests.cluster.errors import ApiError
-from tests.cluster.world import Latencies, nodes
+from tests.cluster.world import Latencies, World, nodes
 from tests.cluster.world.conditions import get_condition
 from tests.cluster.world.dockerfile import parse, variables
 from tests.cluster.world.indexes import read, write
@@ -384,6 +384,19 @@ def test_nothing_moves_while_the_world_is_muted(stage: Stage) -> None:
         assert stage.one("run")["metadata"]["resourceVersion"] == version
     for name in ("run", "other"):
         stage.until("Job", name, "Complete")
+
+
+def test_what_ran_when_the_world_ended_has_failed_in_the_next_one(make: Callable[..., Stage]) -> None:
+    stage = make()
+    job(stage, ENDLESS, maxFailedIndexes=1)
+    (name,) = running(stage)
+    stage.world.stop()
+    assert left() == []
+    assert phase(stage, name) == "Running"
+    stage.world = World(stage.store, nodes=[]).start()
+    eventually(lambda: phase(stage, name), "Failed")
+    assert ended(stage.store.get("Pod", name))["reason"] == "ContainerStatusUnknown"
+    assert stage.until("Job", "run", "Failed")["status"]["failedIndexes"] == "0"
 
 
 # -- places -----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.cluster.errors import ApiError
 
 Key = tuple[str, ...]
-AGAIN = 0.05  # seconds until a call that met a conflict, or a refusal it did not expect, is repeated
+AGAIN = 0.05  # seconds until a call that met a conflict is repeated
 
 
 class Loop:
@@ -61,8 +61,10 @@ class Loop:
             try:
                 self._handlers[key[0]](*key[1:])
             except ApiError as error:
-                if error.code != 404:  # what is gone comes back by an event, if it does
+                if error.code == 409:
                     self.add(*key, after=AGAIN)
+                elif error.code != 404:  # what is gone comes back by an event, if it does
+                    self.failures.append(error)
             except Exception as failure:
                 self.failures.append(failure)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from tests.cluster.podrules import containers
 from tests.cluster.quantities import parse
 from tests.cluster.quotas import OVER
 from tests.cluster.world import conditions
-from tests.cluster.world.recorder import SCHEDULER
 
 if TYPE_CHECKING:
     from tests.cluster.history import Event
@@ -20,9 +20,20 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 Amounts = dict[str, Decimal]
 
+DELETED = "deletionTimestamp"
 ELSEWHERE = "node(s) didn't match Pod's node affinity/selector"
 CLOSED = "node(s) were unschedulable"
 HELPLESS, VICTIMLESS = "Preemption is not helpful for scheduling", "No preemption victims found for incoming pod"
+
+
+@dataclass
+class Waiting:
+    """A pod without a place: what it asks for, and what was said of it."""
+
+    pod: Document
+    wanted: Amounts
+    shape: str
+    said: str = ""
 
 
 class Scheduler:
@@ -30,22 +41,25 @@ class Scheduler:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._waiting: dict[tuple[str, str], str] = {}  # pods in the order of their creation, what was said of them
-        self._placed: dict[str, tuple[str, Amounts]] = {}  # uid of a pod: its node, what it has there
+        self._waiting: dict[str, Waiting] = {}  # by uid, in the order of their creation
+        self._placed: dict[str, tuple[str, Amounts]] = {}  # by uid: the node of a pod, what it has there
         world.loop.handle("schedule", self.schedule)
 
     def notice(self, event: Event) -> None:
         """Take note of a pod."""
-        pod = event.entry.object
-        key, uid, spec = (event.entry.metadata["namespace"], event.entry.name), event.entry.metadata["uid"], pod["spec"]
+        pod, uid = event.entry.object, event.entry.metadata["uid"]
+        spec = pod["spec"]
+        if event.type == "DELETED" or pod["status"].get("phase") in OVER or event.entry.metadata.get(DELETED):
+            self._waiting.pop(uid, None)
         if event.type == "DELETED" or pod["status"].get("phase") in OVER:
-            self._waiting.pop(key, None)
             if self._placed.pop(uid, None) and self._waiting:
                 self._world.loop.add("schedule")
         elif spec.get("nodeName"):
             self._placed.setdefault(uid, (spec["nodeName"], requests(spec)))
-        elif key not in self._waiting and spec.get("schedulerName", SCHEDULER) == SCHEDULER:
-            self._waiting[key] = ""
+        elif uid not in self._waiting and not event.entry.metadata.get(DELETED):
+            wanted = requests(spec)
+            shape = {name: spec.get(name) for name in ("nodeSelector", "affinity", "tolerations")}
+            self._waiting[uid] = Waiting(pod, wanted, f"{wanted} {shape}")
             self._world.loop.add("schedule", after=self._world.latencies.schedule)
 
     def schedule(self) -> None:
@@ -57,48 +71,60 @@ class Scheduler:
             for node, taken in list(self._placed.values()):
                 if node in left:
                     _take(left[node], taken)
-            for key in list(self._waiting):
-                pod = store.find("Pod", key[1], key[0])
-                if pod is None or pod["metadata"].get("deletionTimestamp") or pod["spec"].get("nodeName"):
-                    self._waiting.pop(key, None)
-                else:
-                    self._place(key, pod, nodes, left)
+            refused: dict[str, str] = {}  # of the shapes of pods, within this call: places only become fewer
+            for uid, waiting in list(self._waiting.items()):
+                if waiting.shape not in refused:
+                    place, message = _choose(waiting, nodes, left)
+                    if place is not None:
+                        _take(left[place], waiting.wanted)
+                        self._bind(uid, waiting, place)
+                        continue
+                    refused[waiting.shape] = message
+                if waiting.said != refused[waiting.shape]:
+                    waiting.said = refused[waiting.shape]
+                    self._refuse(uid, waiting)
 
-    def _place(self, key: tuple[str, str], pod: dict[str, Any], nodes: list[Any], left: dict[str, Amounts]) -> None:
-        wanted = requests(pod["spec"])
-        reasons: list[list[str]] = []
-        for node in nodes:
-            name = node["metadata"]["name"]
-            against = list(obstacles(pod["spec"], node)) or _short(wanted, left[name])
-            if not against:
-                _take(left[name], wanted)
-                self._placed[pod["metadata"]["uid"]] = (name, wanted)
-                del self._waiting[key]
-                self._bind(pod, name)
-                return
-            reasons.append(against)
-        message = explain(reasons)
-        if self._waiting[key] != message:
-            self._waiting[key] = message
-            self._refuse(pod, message)
-
-    def _bind(self, pod: dict[str, Any], node: str) -> None:
+    def _bind(self, uid: str, waiting: Waiting, node: str) -> None:
         def bind(document: dict[str, Any]) -> None:
             document["spec"]["nodeName"] = node
             conditions.set_condition(document, "PodScheduled", "True", self._world.store.now())
 
-        metadata = pod["metadata"]
-        self._world.store.update("Pod", metadata["name"], bind, metadata["namespace"])
-        message = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
-        self._world.recorder.scheduling(pod, "Normal", "Scheduled", message, "Binding")
+        pod = self._update(uid, waiting, bind)
+        if pod is not None:
+            self._placed[uid] = (node, waiting.wanted)
+            message = f"Successfully assigned {pod['metadata']['namespace']}/{pod['metadata']['name']} to {node}"
+            self._world.recorder.scheduling(pod, "Normal", "Scheduled", message, "Binding")
+        self._waiting.pop(uid, None)
 
-    def _refuse(self, pod: dict[str, Any], message: str) -> None:
+    def _refuse(self, uid: str, waiting: Waiting) -> None:
         def refuse(document: dict[str, Any]) -> None:
             now = self._world.store.now()
-            conditions.set_condition(document, "PodScheduled", "False", now, "Unschedulable", message)
+            conditions.set_condition(document, "PodScheduled", "False", now, "Unschedulable", waiting.said)
 
-        self._world.store.update("Pod", pod["metadata"]["name"], refuse, pod["metadata"]["namespace"])
-        self._world.recorder.scheduling(pod, "Warning", "FailedScheduling", message, "Scheduling")
+        pod = self._update(uid, waiting, refuse)
+        if pod is not None:
+            self._world.recorder.scheduling(pod, "Warning", "FailedScheduling", waiting.said, "Scheduling")
+
+    def _update(self, uid: str, waiting: Waiting, change: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
+        """Change a pod, if it is still there and without a place."""
+        metadata = waiting.pod["metadata"]
+        found = self._world.store.find("Pod", metadata["name"], metadata["namespace"])
+        if found is None or found["metadata"]["uid"] != uid or found["metadata"].get(DELETED):
+            self._waiting.pop(uid, None)
+            return None
+        return self._world.store.update("Pod", metadata["name"], change, metadata["namespace"])
+
+
+def _choose(waiting: Waiting, nodes: list[Any], left: dict[str, Amounts]) -> tuple[str | None, str]:
+    """The first node that takes a pod, or why none does."""
+    reasons: list[list[str]] = []
+    for node in nodes:
+        name = node["metadata"]["name"]
+        against = list(obstacles(waiting.pod["spec"], node)) or _short(waiting.wanted, left[name])
+        if not against:
+            return name, ""
+        reasons.append(against)
+    return None, explain(reasons)
 
 
 def requests(spec: Document) -> Amounts:

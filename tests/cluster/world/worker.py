@@ -46,6 +46,10 @@ class Worker(Attendant):
     # -- from the first to the last -----------------------------------------------------------------------------
 
     def _live(self, place: Path) -> None:
+        if "startTime" in self._entry().object["status"]:  # its containers were those of a kubelet that is no more
+            self._over("Failed")
+            self._bury()
+            return
         try:
             pod = self._begin()
             files = self._mount(Files(place, self._store, pod))
@@ -58,11 +62,10 @@ class Worker(Attendant):
 
     def _begin(self) -> Document:
         pod = self._entry().copy()
-        if "startTime" not in pod["status"]:
-            node = self._store.find("Node", self.node) or {}
-            host = next((a["address"] for a in node.get("status", {}).get("addresses") or ()), "10.99.0.1")
-            self._pause(self._world.latencies.kubelet)
-            self._update(lambda pod, now: statuses.begin(pod, now, host))
+        node = self._store.find("Node", self.node) or {}
+        host = next((a["address"] for a in node.get("status", {}).get("addresses") or ()), "10.99.0.1")
+        self._pause(self._world.latencies.kubelet)
+        self._update(lambda pod, now: statuses.begin(pod, now, host))
         return pod
 
     def _mount(self, files: Files) -> Files:
