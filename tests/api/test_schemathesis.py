@@ -166,6 +166,8 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
     states, path, method = application.states, context.operation.path, context.operation.method.upper()
     # Whoever follows what never starts never ends.
     known = states.over if path.endswith("/log") else [states.queued, *states.over]
+    if path.endswith("/result"):
+        known = [*known, *states.over[:1] * 3]  # the only one that has any
     choice = sum(path_parameters["inspection_id"].encode("utf-8", "replace")) % (len(known) + 1)
     if choice == len(known):
         return path_parameters
