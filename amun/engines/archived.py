@@ -17,7 +17,7 @@ from ..inspection import Accepted, Inspection, Node, Observation, Submission
 from ..specification import Hardware
 from .base import Engine, NotYet, Queue, check_item
 
-SETTLE = 30.0
+SETTLE = 2.0
 """Seconds that the build of a cancelled inspection has to be stopped, so that the archive says how it ended."""
 
 
