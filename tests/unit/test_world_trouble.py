@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import amun.runner
 from amun import dockerfile as amun_dockerfile
 from amun.specification import Specification, Variable
 from tests import standin
-from tests.cluster.errors import ApiError
 from tests.cluster.world import Latencies, World, nodes
 from tests.cluster.world.conditions import get_condition
 from tests.cluster.world.dockerfile import parse, variables
@@ -688,6 +686,3 @@ def test_a_world_that_fails_says_so_when_it_is_stopped() -> None:
     wait_until(lambda: stage.world.loop.failures, 20)
     with pytest.raises(ExceptionGroup, match="the world has failed"):
         stage.world.stop()
-    with pytest.raises(ApiError):
-        stage.store.get("Pod", "none")
-    assert sys.version_info >= (3, 11)

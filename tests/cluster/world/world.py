@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,13 +180,9 @@ class World:
         """The scheduler deletes a pod, for the sake of one of higher priority."""
         self._disrupt(pod, namespace, "PreemptionByScheduler", PREEMPTED)
         found = self.store.get("Pod", pod, namespace)
-        self.recorder.scheduling(
-            found, "Normal", "Preempted", f"Preempted by pod on node {self._node_of(found)}", "Preempting"
-        )
+        message = f"Preempted by pod {uuid.uuid4()} on node {found['spec'].get('nodeName', '')}"
+        self.recorder.scheduling(found, "Normal", "Preempted", message, "Preempting")
         self.store.delete("Pod", pod, namespace)
-
-    def _node_of(self, pod: Document) -> str:
-        return str(pod["spec"].get("nodeName", ""))
 
     def drain(self, pod: str, namespace: str | None = None) -> None:
         """Somebody evicts a pod by the API, as a drain of its node does."""
