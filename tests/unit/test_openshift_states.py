@@ -1,4 +1,4 @@
-"""What Amun makes of the objects of a real OpenShift: builds and pods as they were recorded (tests/cluster/recorded)."""
+"""What Amun makes of the objects of a real OpenShift: of Builds and pods as recorded in tests/cluster/recorded."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Documents go in and come out as plain dictionaries. Transport errors, 429 and 5xx are tried again a few times, as long
 as the server asks for (Retry-After); what is left of errors is one of
 
-* `NotFound`, `AlreadyThere` (also: somebody else was first), `Gone` (a watch that is too old);
+* `NotFound`, `AlreadyThere`, `Changed` (somebody else was first), `Gone` (a watch that is too old);
 * `Refused`, with the server's words: no right, a quota, an object it finds wrong;
 * `EngineUnavailable`: out of reach.
 """
@@ -78,7 +78,11 @@ class NotFound(ClusterError):
 
 
 class AlreadyThere(ClusterError):
-    """There is one of this name, or it was changed meanwhile."""
+    """There is one of this name."""
+
+
+class Changed(ClusterError):
+    """It is not what the request took it to be any more."""
 
 
 class Gone(ClusterError):
@@ -206,7 +210,7 @@ class Cluster:
         return [item for page in pages for item in page.get("items") or ()]
 
     def patch(self, kind: Resource, name: str, change: Mapping[str, Any], *, strategic: bool = False) -> Document:
-        """Merge a change into an object. Raises `NotFound`, and `AlreadyThere` if it names a version that is past."""
+        """Merge a change into an object. Raises `NotFound`, and `Changed` if it names a version that is past."""
         content = f"application/{'strategic-' if strategic else ''}merge-patch+json"
         return self._call("patch", self._path(kind, name), change, content=content)
 
@@ -278,7 +282,11 @@ class Cluster:
                     _request_timeout=timeout,
                 )
             except DynamicApiError as exc:
-                raise _error(exc) from exc
+                error = _error(exc)
+                # Without a condition of ours it was a collision inside the server, as of those who use up a quota.
+                if isinstance(error, Changed) and not _conditional(body):
+                    error = _Again(error)
+                raise error from exc
             except (urllib3.exceptions.HTTPError, OSError) as exc:
                 raise _Again(EngineUnavailable(f"The API server does not answer: {_reason(exc)}")) from exc
             return answer
@@ -316,13 +324,18 @@ def _error(exc: DynamicApiError) -> Exception:
     if exc.status == 404:
         return NotFound(f"The API server has none: {said}", 404, body)
     if exc.status == 409:
-        return AlreadyThere(said, 409, body)
+        return (AlreadyThere if body.get("reason") == "AlreadyExists" else Changed)(said, 409, body)
     if exc.status == 410:
         return Gone(said, 410, body)
     error = ClusterError(f"The API server failed: {said}", exc.status, body)
     if exc.status == 429 or exc.status >= 500:
         return _Again(error, _seconds((exc.headers or {}).get("Retry-After")))
     return error
+
+
+def _conditional(body: Mapping[str, Any] | None) -> bool:
+    """Whether a request says what must be so for it to be carried out."""
+    return "resourceVersion" in ((body or {}).get("metadata") or {})
 
 
 def _status(body: object) -> Mapping[str, Any]:

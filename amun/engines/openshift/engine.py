@@ -24,7 +24,7 @@ from ...specification import Hardware
 from ..base import Engine, Queue, check_item
 from . import builds, items, jobs, logs, names, nodes, records, rights, waiting
 from . import cluster as kinds
-from .cluster import AlreadyThere, Cluster, NotFound, Refused
+from .cluster import Changed, Cluster, NotFound, Refused
 from .declarations import Declarations
 from .environments import Environments
 from .images import Images
@@ -339,9 +339,10 @@ class OpenShiftEngine(Engine):
 
     def stop(self, inspection: Inspection) -> None:
         record = self._record(inspection.id)
-        if record.cancelled_at is not None and inspection.items:
+        cancelled = record.cancelled_at is not None
+        if inspection.items and (cancelled or record.stopped is not None):
             job, pods = self._view.job(inspection.id), self._view.pods(inspection.id)
-            self._jobs.stop(record, job, pods, running=True)
+            self._jobs.stop(record, job, pods, running=cancelled)
         last = builds.newest(self._view.builds(record.environment))
         if last is not None and builds.ongoing(last) and not self._wanted(record.environment, inspection.id):
             self._stop_build(last)
@@ -374,7 +375,7 @@ class OpenShiftEngine(Engine):
         try:
             change = records.closed(record, at or clock.now(), final, phase)
             self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, change)
-        except AlreadyThere:
+        except Changed:
             return  # changed since it was read; the next look goes by what it is then
         self._jobs.forget(inspection.id)
         self._events_asked.pop(inspection.id, None)

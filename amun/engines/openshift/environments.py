@@ -21,7 +21,7 @@ from ...inspection import Inspection
 from ...logs import logger
 from . import builds, logs, names, records
 from . import cluster as kinds
-from .cluster import AlreadyThere, Cluster
+from .cluster import AlreadyThere, Cluster, Refused
 from .nodes import Placement
 from .records import LARGEST, Record, owner_reference
 
@@ -178,7 +178,9 @@ class Environments:
         try:
             self._cluster.post(kinds.BUILD_CONFIGS, name, "instantiate", {**request, "lastVersion": number})
             logger.info("build started", environment=name, number=number + 1)
-        except AlreadyThere:
+        except Refused as exc:
+            if "LastVersion" not in str(exc):
+                raise
             logger.debug("build was started by another", environment=name, number=number + 1)
 
     def asked(self) -> int:
