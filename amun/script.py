@@ -1,14 +1,13 @@
 """The script of a specification: given inline, or at a URL that is fetched when the specification is submitted.
 
 The URL is a stranger's: only http and https, a few redirects, a limit of size and one of time, and no address that is
-not public. The address is looked at once the connection stands and before anything is sent, so what a name resolves
-to when it is checked and when it is used cannot differ.
+not public. A name is looked up once, and the very address that was looked at is connected to, so that it cannot be
+another then; to one that is not public no connection is made, lest anybody learn what listens there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import re
 import socket
@@ -20,6 +19,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from .addresses import is_public
 from .errors import InvalidSpecification, Problem
 from .settings import Settings
 
@@ -115,7 +115,7 @@ def _reason(exc: BaseException) -> str:
 
 
 class _Connections:
-    """The connections of one fetch: looked at when they stand, and cut when its time is over.
+    """The connections of one fetch: made to addresses that may be asked, and cut when its time is over.
 
     The time-outs of sockets alone would let a server that sends a byte now and then keep us for ever.
     """
@@ -125,13 +125,25 @@ class _Connections:
         self._public_only = public_only
         self._handles: list[socket.socket] = []
 
-    def opened(self, connection: socket.socket) -> socket.socket:
-        """Raises `_NotPublic`."""
-        if self._public_only and not _is_public(connection.getpeername()[0]):
-            connection.close()
+    def open(self, host: str, port: int, timeout: float | None) -> socket.socket:
+        """Connect to a host, at the first of its addresses that answers. Raises `_NotPublic`, `OSError`."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        allowed = [each for each in found if not self._public_only or is_public(str(each[4][0]))]
+        if not allowed:
             raise _NotPublic
-        self._handles.append(connection.dup())  # TLS takes the first one over
-        return connection
+        refused = OSError("no address")
+        for family, kind, protocol, _, address in allowed:
+            connection = socket.socket(family, kind, protocol)
+            connection.settimeout(timeout)
+            try:
+                connection.connect(address)
+            except OSError as exc:
+                connection.close()
+                refused = exc
+            else:
+                self._handles.append(connection.dup())  # TLS takes the first one over
+                return connection
+        raise refused
 
     @contextlib.contextmanager
     def cut_after(self, seconds: float) -> Iterator[None]:
@@ -152,14 +164,8 @@ class _Connections:
                 handle.shutdown(socket.SHUT_RDWR)
 
 
-def _is_public(host: str) -> bool:
-    address = ipaddress.ip_address(host.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_global and not address.is_multicast
-
-
 class _Adapter(HTTPAdapter):
-    """Shows every connection to `connections` before it is used."""
+    """Has `connections` make every connection."""
 
     def __init__(self, connections: _Connections) -> None:
         self._connections = connections
@@ -173,11 +179,11 @@ class _Adapter(HTTPAdapter):
 def _pools(connections: _Connections) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     class HTTPConnection(urllib3.connection.HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return connections.opened(super()._new_conn())
+            return _connect(connections, self)
 
     class HTTPSConnection(urllib3.connection.HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return connections.opened(super()._new_conn())
+            return _connect(connections, self)
 
     class HTTPPool(urllib3.HTTPConnectionPool):
         ConnectionCls = HTTPConnection
@@ -186,3 +192,15 @@ def _pools(connections: _Connections) -> dict[str, type[urllib3.HTTPConnectionPo
         ConnectionCls = HTTPSConnection
 
     return {"http": HTTPPool, "https": HTTPSPool}
+
+
+def _connect(connections: _Connections, connection: urllib3.connection.HTTPConnection) -> socket.socket:
+    """What fails, in the words of urllib3."""
+    try:
+        return connections.open(connection.host, connection.port, connection.timeout)
+    except (socket.gaierror, UnicodeError) as exc:
+        raise urllib3.exceptions.NameResolutionError(connection.host, connection, socket.gaierror(str(exc))) from exc
+    except TimeoutError as exc:
+        raise urllib3.exceptions.ConnectTimeoutError(connection, "The host does not answer.") from exc
+    except OSError as exc:
+        raise urllib3.exceptions.NewConnectionError(connection, str(exc)) from exc

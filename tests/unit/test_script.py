@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from amun import script
+from amun import addresses, script
 from amun.errors import InvalidSpecification
 from amun.settings import Settings
 
@@ -167,7 +167,7 @@ def test_this_machine_is_not_asked_for_scripts_unless_that_is_allowed(server: Se
 def test_a_redirect_to_a_private_address_is_refused_before_anything_is_asked_there(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "_is_public", lambda host: host == "127.0.0.1")  # as if this one were
+    monkeypatch.setattr(script, "is_public", lambda host: host == "127.0.0.1")  # as if this one were
     assert script.read(server.url("script"), CLOSED) == SCRIPT
     inner = server.url("script", "127.0.0.2")
     assert "not public" in refusal(server.url(f"to/{inner}"), CLOSED)
@@ -195,10 +195,75 @@ def test_a_redirect_to_a_private_address_is_refused_before_anything_is_asked_the
         ("ff02::1", False),
         ("::ffff:10.0.0.1", False),
         ("::ffff:93.184.216.34", True),
+        ("64:ff9b::93.184.216.34", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b::169.254.169.254", False),
+        ("64:ff9b:1::93.184.216.34", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("2002:7f00:1::1", False),
+        ("2001:0:7f00:1::", False),
+        ("2001:db8::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("fec0::1", False),
+        ("fd00:ec2::254", False),
+        ("192.0.0.192", False),
+        ("168.63.129.16", False),
+        ("168.63.129.17", True),
+        ("192.88.99.1", False),
+        ("198.18.0.1", False),
+        ("203.0.113.1", False),
+        ("240.0.0.1", False),
     ],
 )
 def test_only_addresses_of_the_internet_are_public(host: str, public: bool) -> None:
-    assert script._is_public(host) is public
+    assert addresses.is_public(host) is public
+
+
+def test_nobody_learns_what_listens_on_an_address_that_is_not_public(server: Server) -> None:
+    """Not even by whether there is a connection: none is made."""
+    with socket.socket() as listening, socket.socket() as unused:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.setblocking(False)
+        unused.bind(("127.0.0.1", 0))
+        told = {refusal(f"http://127.0.0.1:{each.getsockname()[1]}/", CLOSED) for each in (listening, unused)}
+        assert told == {"cannot be fetched: its host is not public"}
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def test_the_address_that_was_looked_at_is_the_one_that_is_asked(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is public when it is looked at, and this machine when it is looked up again."""
+    answers = iter(["93.184.216.34", "127.0.0.1", "127.0.0.1"])
+    asked: list[object] = []
+
+    def resolve(_host: str, port: int, **_options: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    def connect(_socket: socket.socket, address: object) -> None:
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    monkeypatch.setattr("socket.socket.connect", connect)
+    assert (
+        refusal(server.url("script", "rebinding.example.org"), CLOSED) == "cannot be fetched: its host does not answer"
+    )
+    assert asked == [("93.184.216.34", server.server_port)]
+
+
+def test_of_several_addresses_only_the_public_ones_are_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(_host: str, port: int, **_options: object) -> list[object]:
+        hosts = ("10.0.0.1", "127.0.0.2", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    monkeypatch.setattr(script, "is_public", lambda host: host == "127.0.0.1")
+    assert script.read(server.url("script", "several.example.org"), CLOSED) == SCRIPT
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 500])
