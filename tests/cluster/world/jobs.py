@@ -36,10 +36,10 @@ class Jobs:
         name = metadata["name"] if event.kind == "Job" else event.entry.labels.get(NAME)
         if name is None:
             return
-        if event.kind == "Pod" and event.type == "DELETED":
-            self._pods[metadata["namespace"], name].discard(metadata["name"])
-        elif event.kind == "Pod":
-            self._pods[metadata["namespace"], name].add(metadata["name"])
+        if event.kind == "Pod":
+            with self._world.store.lock:
+                known = self._pods[metadata["namespace"], name]
+                (known.discard if event.type == "DELETED" else known.add)(metadata["name"])
         self._world.loop.add("job", metadata["namespace"], name, after=self._world.latencies.job)
 
     def sync(self, namespace: str, name: str) -> None:
@@ -99,6 +99,8 @@ class Jobs:
             self._event(job, "Warning", "FailedCreate", f"Error creating: {error.message}")
             self._again(job, self._world.latencies.refused)
             return False
+        # Its event may come after that of another pod of the Job: until then it must not be missed.
+        self._pods[namespace, job["metadata"]["name"]].add(made["metadata"]["name"])
         sync.active.append(made)
         self._event(job, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
         return True
