@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .auth.base import Reviewer
 from .engines.base import Engine
 from .errors import AmunError
 
@@ -33,16 +34,17 @@ class Liveness:
 
 
 class Readiness:
-    """Asks the engine whether it can work, at most once in a while."""
+    """Asks the engine whether it can work, and who knows the callers whether they can tell, once in a while."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reviewer: Reviewer | None = None) -> None:
         self._engine = engine
+        self._reviewer = reviewer
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._obstacle: str | None = None
 
     def obstacle(self) -> str | None:
-        """What keeps the engine from working, None if nothing does."""
+        """What keeps the service from working, None if nothing does."""
         with self._lock:
             if time.monotonic() - self._looked_at > REMEMBERED:
                 self._obstacle = self._look()
@@ -52,6 +54,8 @@ class Readiness:
     def _look(self) -> str | None:
         try:
             self._engine.check()
+            if self._reviewer is not None:
+                self._reviewer.check()
         except AmunError as exc:
             return str(exc)
         return None

@@ -49,7 +49,7 @@ def create_app(
     app.add_api(contract.path().name, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
     app.app.extensions["amun"] = inspections
     answers.register(app)
-    _add_pages(app.app, engine)
+    _add_pages(app.app, engine, Readiness(engine, reviewer))
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
     app.add_middleware(
         Door,
@@ -64,10 +64,9 @@ def create_app(
     return app
 
 
-def _add_pages(app: flask.Flask, engine: Engine) -> None:
+def _add_pages(app: flask.Flask, engine: Engine, readiness: Readiness) -> None:
     """What is there beside the API: probes, metrics, ways in."""
     requests = _request_metrics(app)
-    readiness = Readiness(engine)
 
     @app.get("/")
     def root() -> Any:

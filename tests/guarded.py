@@ -47,6 +47,7 @@ class Guarded:
     """A service, its keys, and a caller without a library in between."""
 
     def __init__(self, directory: Path, reviewer: Reviewer | None = None, **settings: Any) -> None:
+        directory.mkdir(exist_ok=True)
         self.file = directory / "keys"
         made = {name: new_key(name, admin=name == "root") for name in NAMES}
         self.keys = {name: key for name, (key, _) in made.items()}

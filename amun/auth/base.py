@@ -45,6 +45,10 @@ class Reviewer(ABC):
         """What `review` would say, where that can be said at once; None where not. Raises as `review`."""
         return None
 
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `EngineUnavailable`, saying what is missing, unless callers can be known now."""
+
 
 def note(scope: MutableMapping[str, Any], caller: Caller) -> None:
     """Note who asks in the scope of their request."""

@@ -94,7 +94,7 @@ def _of_keys(settings: Settings) -> KeyFile:
         raise Undecided("AMUN_AUTH is keys: set AMUN_API_KEYS to the file they are in (`amun key` makes them).")
     keys = KeyFile(settings.api_keys, _names(settings.auth_admins))
     try:
-        keys.check()
+        keys.inspect()
     except ValueError as exc:
         raise Undecided(f"AMUN_API_KEYS cannot be used: {exc}.") from exc
     return keys

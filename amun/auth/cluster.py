@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ..engines.openshift.cluster import SUBJECT_REVIEWS, TOKEN_REVIEWS, Cluster, place
+from ..engines.openshift.rights import Right, Rights
 from ..errors import EngineUnavailable, Forbidden, Unauthenticated
 from ..logs import logger
 from ..settings import Settings
@@ -20,12 +21,11 @@ GROUP = "group:"
 OUT_OF_REACH = "The cluster cannot be asked now who the caller is, and what they may do."
 
 
-class Reviews(Protocol):
-    """What is asked of a cluster here: that it creates a review, and answers with its status."""
-
-    namespace: str
-
-    def create(self, kind: Any, document: Mapping[str, Any]) -> Document: ...
+NEEDED = (
+    Right("create", "authentication.k8s.io", "tokenreviews"),
+    Right("create", "authorization.k8s.io", "subjectaccessreviews"),
+)
+"""What the service's own account needs."""
 
 
 class ClusterReviewer(Reviewer):
@@ -38,12 +38,16 @@ class ClusterReviewer(Reviewer):
     """
 
     def __init__(
-        self, cluster: Reviews, access: Access, admin: Access | None = None, admins: Collection[str] = ()
+        self, cluster: Cluster, access: Access, admin: Access | None = None, admins: Collection[str] = ()
     ) -> None:
         self._cluster = cluster
+        self._rights = Rights(cluster)
         self._access = access
         self._admin = admin
         self._admins = frozenset(admins)
+
+    def check(self) -> None:
+        self._rights.check(NEEDED)
 
     def review(self, credential: str) -> Caller:
         user = self._user(credential)

@@ -73,7 +73,7 @@ class KeyFile(Reviewer):
         self._seen: tuple[int, ...] | None = None
         self._entries: list[Entry] = []
 
-    def check(self) -> None:
+    def inspect(self) -> None:
         """Raise ValueError, saying what is wrong, unless the file is there and every line can be understood."""
         try:
             entries, wrong = parse(self._path.read_text(encoding="utf-8"))
@@ -83,6 +83,9 @@ class KeyFile(Reviewer):
             raise ValueError(f"line {wrong[0]} of {self._path} is not `NAME sha256:HEX [admin]`")
         if not entries:
             raise ValueError(f"{self._path} has no key in it")
+
+    def check(self) -> None:
+        self._current()
 
     def review(self, credential: str) -> Caller:
         entry = _find(self._current(), _digest(credential))

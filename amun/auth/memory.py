@@ -35,6 +35,9 @@ class Remembering(Reviewer):
         self._bad = _Memory[Refusal](seconds, clock)
         self._locks = [threading.Lock() for _ in range(STRIPES)]
 
+    def check(self) -> None:
+        self._reviewer.check()
+
     def recall(self, credential: str) -> Caller | None:
         return self._recall(_digest(credential))
 

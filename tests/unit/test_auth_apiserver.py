@@ -22,6 +22,9 @@ REVIEWS = [
 """All that the service itself needs for it, in the whole cluster."""
 
 
+OF_THE_CLUSTER = {"auth", "kubeconfig", "cluster_timeout"}
+
+
 def jobs(*verbs: str) -> dict[str, Any]:
     return {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": list(verbs)}
 
@@ -99,6 +102,18 @@ def test_a_service_that_may_not_review_lets_nobody_in(guarded: Guarded, server: 
     assert guarded.ask("alice", "GET", "/api/v1/version").status_code == 503
     server.rights.add(SERVICE, REVIEWS[1:])
     assert guarded.ask("alice", "GET", "/api/v1/version").status_code == 200
+
+
+def test_readiness_says_which_right_to_review_is_missing(tmp_path: Path, server: ApiServer) -> None:
+    guarded = of(server, tmp_path)
+    assert guarded.ask(None, "GET", "/readiness").status_code == 200
+    server.rights.users[SERVICE].rules.clear()
+    server.rights.add(SERVICE, REVIEWS[:1])
+    waiting = Guarded(tmp_path / "other", **guarded.settings.model_dump(include=OF_THE_CLUSTER))
+    refused = waiting.ask(None, "GET", "/readiness")
+    assert refused.status_code == 503
+    assert "may not create subjectaccessreviews.authorization.k8s.io" in refused.json()["error"]
+    assert "tokenreviews" not in refused.json()["error"]
 
 
 def test_with_the_api_server_gone_only_those_who_are_remembered_come_in(guarded: Guarded, server: ApiServer) -> None:

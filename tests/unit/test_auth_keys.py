@@ -61,7 +61,7 @@ def test_a_line_that_is_none_is_named_by_its_number(line: str, tmp_path: Path) -
     assert parse(f"\n{line}\n") == ([], [2])
     (tmp_path / "keys").write_text(f"\n{line}\n")
     with pytest.raises(ValueError, match=r"line 2 of .*/keys is not `NAME sha256:HEX \[admin\]`") as raised:
-        KeyFile(tmp_path / "keys").check()
+        KeyFile(tmp_path / "keys").inspect()
     assert "amun_0123" not in str(raised.value)
 
 
@@ -69,7 +69,7 @@ def test_a_new_key_is_random_and_its_line_is_of_use(tmp_path: Path) -> None:
     made = [new_key("alice"), new_key("alice", admin=True)]
     (tmp_path / "keys").write_text("".join(f"{entry}\n" for _, entry in made))
     file = KeyFile(tmp_path / "keys")
-    file.check()
+    file.inspect()
     assert file.review(made[0][0]) == Caller("alice")
     assert file.review(made[1][0]) == Caller("alice", admin=True)
     assert len(made[0][0]) > 40
@@ -168,6 +168,7 @@ def test_without_the_file_nobody_comes_in_and_it_is_said_to_be_the_services_faul
     guarded.file.unlink()
     refused = guarded.ask("alice", "GET", "/api/v1/version")
     assert (refused.status_code, refused.json()["error"]) == (503, "The API keys cannot be read now.")
+    assert guarded.ask(None, "GET", "/readiness").json()["error"] == "The API keys cannot be read now."
     guarded.file.write_bytes(b"\xff\xfe")
     assert guarded.ask("alice", "GET", "/api/v1/version").status_code == 503
     guarded.file.write_text(content)
@@ -176,10 +177,10 @@ def test_without_the_file_nobody_comes_in_and_it_is_said_to_be_the_services_faul
 
 def test_a_file_that_cannot_be_used_at_start_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read: No such file"):
-        KeyFile(tmp_path / "none").check()
+        KeyFile(tmp_path / "none").inspect()
     (tmp_path / "keys").write_text("# nobody yet\n")
     with pytest.raises(ValueError, match="has no key in it"):
-        KeyFile(tmp_path / "keys").check()
+        KeyFile(tmp_path / "keys").inspect()
     with pytest.raises(EngineUnavailable):
         KeyFile(tmp_path).review("x")
 
