@@ -63,10 +63,11 @@ def status_view(status: Document) -> RenderableType:
 
 
 def list_view(document: Document) -> RenderableType:
-    """A page of inspections; where the service sums them up, with phase and time."""
+    """A page of inspections; where the service sums them up, with phase and time, and whose they are if anybody's."""
     items = document.get("items") or [{"inspection_id": name} for name in document.get("inspections") or []]
     if not items:
         return Text("No inspections.")
+    owned = any(item.get("owner") for item in items)
     rows = (
         (
             item.get("inspection_id"),
@@ -74,10 +75,12 @@ def list_view(document: Document) -> RenderableType:
             item.get("reason"),
             item.get("batch_size"),
             _moment(item.get("created")),
+            *([item.get("owner")] if owned else []),
         )
         for item in items
     )
-    shown = table(("inspection", "phase", "reason", "items", "created"), rows, numbers=("items",))
+    headings = ("inspection", "phase", "reason", "items", "created", *(["owner"] if owned else []))
+    shown = table(headings, rows, numbers=("items",))
     total = document.get("total")
     return shown if total in (None, len(items)) else Group(shown, Text(f"{len(items)} of {total}"))
 

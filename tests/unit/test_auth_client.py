@@ -197,3 +197,15 @@ def test_a_log_is_read_on_after_a_wait(requests_mock: Mocker, naps: list[float])
     requests_mock.get(f"{API}/inspect/{ID}/build/log", [*busy("2"), {"content": b"log"}])
     assert b"".join(Client(URL).build_log(ID)) == b"log"
     assert naps == [2]
+
+
+# -- whose they are ---------------------------------------------------------------------------------------------------
+
+
+def test_the_list_says_whose_inspections_are_where_they_are_somebodys(requests_mock: Mocker) -> None:
+    items = [{"inspection_id": ID, "phase": "queued", "owner": owner} for owner in ("alice\x1b[2J", None)]
+    requests_mock.get(f"{API}/inspect", json={"inspections": [ID, ID], "items": items, "total": 2})
+    heading, first, second = (line.split() for line in amun("list").stdout.splitlines() if line.strip(" ─"))
+    assert [row[-1] for row in (heading, first, second)] == ["owner", "alice", "-"]
+    requests_mock.get(f"{API}/inspect", json={"inspections": [ID], "items": items[1:], "total": 1})
+    assert "owner" not in amun("list").stdout
