@@ -18,6 +18,9 @@ Document = dict[str, Any]
 GROUP = "group:"
 """Begins the names of groups among the names of those who see all."""
 
+PATIENCE = 5.0
+"""Seconds that one of the requests of a review may take at most: somebody waits at the door."""
+
 OUT_OF_REACH = "The cluster cannot be asked now who the caller is, and what they may do."
 
 
@@ -93,5 +96,5 @@ def _words(exc: Exception) -> str:
 
 def reviewer(settings: Settings, access: Access, admin: Access | None, admins: Collection[str]) -> ClusterReviewer:
     """A reviewer that asks the cluster of the inspections, as the service's own account there."""
-    where = place(settings)
-    return ClusterReviewer(Cluster(where, settings.cluster_timeout), access, admin, admins)
+    cluster = Cluster(place(settings), min(settings.cluster_timeout, PATIENCE))
+    return ClusterReviewer(cluster, access, admin, admins)
