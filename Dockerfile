@@ -9,6 +9,7 @@
 ARG BASE=docker.io/library/python:3.11-slim
 
 FROM ${BASE} AS packages
+USER 0
 COPY Pipfile.lock /build/
 # micropipenv turns the lock into requirements with hashes; pip then installs them in one call. A build environment
 # mounted at /run/amun (certificates, index, proxies of the builder's network) is used and leaves no trace.
@@ -26,6 +27,7 @@ RUN set -e; if [ -e /run/amun/environment ]; then . /run/amun/environment; fi; \
     chmod 755 /opt/amun/venv/bin/amun
 
 FROM ${BASE} AS source
+USER 0
 COPY app.py /opt/amun/
 COPY openapi /opt/amun/openapi
 COPY templates /opt/amun/templates

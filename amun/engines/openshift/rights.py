@@ -33,11 +33,10 @@ def _rights(group: str, resource: str, *verbs: str) -> list[Right]:
 
 API = [
     *_rights("", "configmaps", "create", "delete", "get", "list", "patch"),
-    *_rights("", "pods", "get", "list"),
+    *_rights("", "pods", "list"),
     *_rights("", "pods/log", "get"),
-    *_rights("", "events", "list"),
     *_rights("batch", "jobs", "get", "list"),
-    *_rights("build.openshift.io", "builds", "get", "list"),
+    *_rights("build.openshift.io", "builds", "list"),
     *_rights("build.openshift.io", "builds/log", "get"),
 ]
 """What the API needs: it declares, reads, cancels and deletes."""
@@ -46,6 +45,7 @@ CONTROLLER = [
     *API,
     *_rights("", "configmaps", "watch"),
     *_rights("", "pods", "delete", "patch", "watch"),
+    *_rights("", "events", "list"),
     *_rights("batch", "jobs", "create", "delete", "watch"),
     *_rights("build.openshift.io", "builds", "patch", "watch"),
     *_rights("build.openshift.io", "buildconfigs", "create"),

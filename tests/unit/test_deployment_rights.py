@@ -1,0 +1,184 @@
+"""Inspections live and die with the rights that the manifests grant, each part by its own account.
+
+The engine is on an API server that refuses what no rule allows; so what is refused is a right that is missing, and
+what is never asked for is one too many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from amun import engines
+from amun.controller import Controller
+from amun.engines.base import Engine
+from amun.engines.openshift import cluster as kinds
+from amun.engines.openshift import names
+from amun.engines.openshift.cluster import Cluster
+from tests import deployment, standin
+from tests.contract.sites import Desk, OpenShiftSite
+from tests.deployment import granted_by
+
+pytestmark = pytest.mark.slow
+
+LONG = "#!/bin/sh\nwhile true; do echo going; sleep 0.1; done\n"
+ACCOUNTS = ("amun-api", "amun-controller")
+
+
+class GrantedSite(OpenShiftSite):
+    """The API by the one account, the controller by the other."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.directory = directory
+        archive = directory / "archive"
+        archive.mkdir()
+        self.roles = deployment.of(deployment.base(), "Role")
+        for name in ACCOUNTS:
+            self.server.rights.add(name, self.roles[name]["rules"], self.server.store.namespace)
+        self.settings = self.settings.model_copy(update={"archive": str(archive), **self.as_("amun-api")})
+
+    def as_(self, account: str) -> dict[str, str]:
+        """The setting by which one is that account."""
+        return {"kubeconfig": str(self.server.kubeconfig(self.directory / account, account))}
+
+    def cluster(self) -> Cluster:
+        """For what an administrator does."""
+        settings = self.settings.model_copy(
+            update={"kubeconfig": str(self.server.kubeconfig(self.directory / "admin"))}
+        )
+        return Cluster(kinds.place(settings), settings.cluster_timeout)
+
+    def used(self, account: str) -> set[tuple[str, str]]:
+        return {(one.verb, one.resource) for one in self.server.requests if one.user == account and one.status != 403}
+
+    def refused(self, account: str) -> set[tuple[str, str]]:
+        """What was refused for want of a right: not by a quota, and not nodes, which are optional."""
+        found = (one for one in self.server.requests if one.user == account and one.status == 403)
+        granted = {(right.verb, right.resource) for right in granted_by(self.roles[account])}
+        return {(one.verb, one.resource) for one in found} - granted - {("list", "nodes")}
+
+
+class GrantedDesk(Desk):
+    site: GrantedSite
+
+    def controlling(self) -> Engine:
+        """The engine as a controller has it."""
+        return engines.load(self.site.settings.model_copy(update=self.site.as_("amun-controller")))
+
+    @contextlib.contextmanager
+    def controlled(self) -> Iterator[Controller]:
+        controller = Controller(self.controlling())
+        thread = threading.Thread(target=controller.run, name="controller")
+        thread.start()
+        try:
+            yield controller
+        finally:
+            controller.stop()
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+# -- scenes -----------------------------------------------------------------------------------------------------------
+
+
+def goes_from_its_document_to_its_report(desk: GrantedDesk) -> None:
+    desk.engine.check()
+    made = desk.submit(script="#!/bin/sh\necho hello\n", batch_size=2)
+    desk.end(made, "succeeded")
+    assert desk.output(made, 1) == "hello\n"
+    assert desk.report(made)["exit_code"] == 0
+    assert "installing" in desk.build_log(made)
+    listed = list(desk.engine.observations(desk.engine.inspections()))
+    assert made in [one.inspection.id for one in listed]
+
+
+def does_not_build(desk: GrantedDesk) -> None:
+    desk.end(desk.submit(standin.missing(), script="true"), "build_failed")
+
+
+def is_cancelled_while_it_runs(desk: GrantedDesk) -> None:
+    made = desk.submit(script=LONG)
+    desk.printed(made, "going")
+    assert [one.inspection.id for one in desk.engine.observations([made])] == [made]
+    assert desk.controlling().observe(made).items[0].state == "running"  # asked by one that does not watch yet
+    desk.inspections.cancel(made)
+    desk.end(made, "cancelled")
+
+
+def is_cancelled_while_it_builds(desk: GrantedDesk) -> None:
+    made = desk.submit(standin.slow(30), script="true")
+    desk.wait(lambda: desk.engine.observe(made).build.state == "running")
+    desk.inspections.cancel(made)
+    desk.end(made, "cancelled")
+
+
+def never_finds_a_node(desk: GrantedDesk) -> None:
+    made = desk.submit(script="true", run={"requests": {"cpu": "100"}})
+    desk.wait(lambda: desk.engine.observe(made).items[0].reason == "Unschedulable")
+    desk.inspections.cancel(made)
+    desk.end(made, "cancelled")
+
+
+def is_past_its_time(desk: GrantedDesk) -> None:
+    """Retention looks when a controller begins, and then seldom."""
+    made = desk.submit(script="true")
+    desk.end(made, "succeeded")
+    long_ago = {"metadata": {"annotations": {names.FINISHED: "2020-01-01T00:00:00Z"}}}
+    desk.site.cluster().patch(kinds.CONFIG_MAPS, made, long_ago)
+    with desk.controlled():
+        desk.wait(lambda: made not in desk.engine.inspections())
+
+
+def exceeds_a_quota(desk: GrantedDesk) -> None:
+    """Its Job has no pods, and events alone say why."""
+    store = desk.site.server.store
+    quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "0"}}}
+    store.create("ResourceQuota", {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+    made = desk.submit(script="true")
+    desk.wait(lambda: "quota" in (desk.engine.observe(made).items[0].message or ""))
+    store.delete("ResourceQuota", "pods")
+    desk.end(made, "succeeded")
+
+
+SCENES: list[Callable[[GrantedDesk], None]] = [
+    goes_from_its_document_to_its_report,
+    does_not_build,
+    is_cancelled_while_it_runs,
+    is_cancelled_while_it_builds,
+    never_finds_a_node,
+    exceeds_a_quota,
+    is_past_its_time,
+]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrantedSite]:
+    """A site where all of that has happened, and all was deleted."""
+    site = GrantedSite(tmp_path_factory.mktemp("granted"))
+    desk = GrantedDesk(site)
+    try:
+        with desk.controlled():
+            for scene in SCENES:
+                scene(desk)
+            desk.clear()
+            desk.settle()
+        yield site
+    finally:
+        site.close()
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_no_right_is_missing(lived: GrantedSite, name: str) -> None:
+    assert lived.refused(name) == set()
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_no_right_is_too_many(lived: GrantedSite, name: str) -> None:
+    role = deployment.of(deployment.base(), "Role")[name]
+    granted = {(right.verb, right.resource) for right in granted_by(role)}
+    assert granted - lived.used(name) == set()
