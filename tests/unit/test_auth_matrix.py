@@ -136,3 +136,15 @@ def test_whoever_has_no_credential_learns_nothing_of_an_inspection(guarded: Guar
     there, not_there = guarded.submit("alice"), "inspection-0123456789abcdef"
     answers = [guarded.ask(None, "GET", f"/api/v1/inspect/{each}").text for each in (there, not_there)]
     assert answers[0] == answers[1]
+
+
+def test_the_description_tells_swagger_ui_how_a_token_is_sent(guarded: Guarded) -> None:
+    served = guarded.ask(None, "GET", "/api/v1/openapi.json").json()
+    schemes = served["components"]["securitySchemes"]
+    assert {name: (scheme["type"], scheme.get("scheme")) for name, scheme in schemes.items()} == {
+        "bearer": ("http", "bearer"),
+        "apiKey": ("apiKey", None),
+    }
+    assert served["security"] == [{"bearer": []}, {"apiKey": []}, {}]
+    header = {schemes["apiKey"]["name"]: guarded.keys["alice"]}
+    assert guarded.ask(None, "GET", "/api/v1/inspect", headers=header).status_code == 200
