@@ -67,12 +67,21 @@ class Keeper:
         task = self._tasks.get(inspection_id)
         return None if task is None else task.closed
 
+    def forget(self, inspection_id: str) -> None:
+        """The engine has closed it: there is nothing more to do."""
+        with self._lock:
+            self._tasks.pop(inspection_id, None)
+
     def retain(self, inspection_ids: Collection[str]) -> None:
-        """Forget what is known of all others."""
+        """Give up all others, which nobody asks for any more: another controller closed them, or they were deleted.
+
+        An engine that watches may have heard of that only after their observation was put.
+        """
         with self._lock:
             for inspection_id in self._tasks.keys() - set(inspection_ids):
                 if not self._tasks[inspection_id].busy:
                     del self._tasks[inspection_id]
+                    self._work.put(partial(self._erase_if_deleted, inspection_id))
 
     def _may_begin(self, task: _Task) -> bool:
         return not task.busy and time.monotonic() >= max(task.again, self._again)
@@ -109,13 +118,23 @@ class Keeper:
         finally:
             task.busy = False
 
+    def _erase_if_deleted(self, inspection_id: str) -> None:
+        try:
+            self._engine.declared(inspection_id)
+        except InspectionNotFound:
+            self._erase(inspection_id)
+        except AmunError:
+            self._later(partial(self._erase_if_deleted, inspection_id))
+
     def _erase(self, inspection_id: str) -> None:
-        """Remove what was put for an inspection that was deleted meanwhile, and forget what was known of it."""
-        with self._lock:
-            self._tasks.pop(inspection_id, None)
+        """Remove what was put for an inspection that was deleted meanwhile."""
+        self.forget(inspection_id)
         try:
             self._archive.delete(inspection_id)
         except ArchiveUnavailable as exc:
             logger.error("archive out of reach, trying again", inspection_id=inspection_id, error=exc.detail)
-            time.sleep(RETRY_AFTER)
-            self._work.put(partial(self._erase, inspection_id))
+            self._later(partial(self._erase, inspection_id))
+
+    def _later(self, work: Callable[[], None]) -> None:
+        time.sleep(RETRY_AFTER)
+        self._work.put(work)

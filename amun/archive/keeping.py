@@ -55,8 +55,6 @@ class Keeping:
         """
         if not self._looked:
             self._there, self._looked = self._archive.names(self._id), True
-        if over and OBSERVATION in self._there:
-            return self._archive.observation(self._id)
         if over or observation.build.outcome is not None:
             self._keep_build(observation)
         for item in observation.items:
@@ -111,7 +109,7 @@ class Keeping:
         if self._archive.store.put_bytes(self._archive.key(self._id, OBSERVATION), documents.observation(closed)):
             metrics.STORED.inc()
             return closed
-        return self._archive.observation(self._id)  # another controller was first
+        return self._archive.observation(self._id)  # another controller was first, or this one before it was killed
 
     @contextlib.contextmanager
     def _what_is_left(self, what: str) -> Iterator[None]:

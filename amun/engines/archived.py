@@ -137,7 +137,8 @@ class Archived(Engine):
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         closed = self._keeper.closed(inspection.id)
         if closed is not None:
-            return self.inner.finish(inspection, stored=True, at=closed.finished_at)
+            self.inner.finish(inspection, stored=True, at=closed.finished_at)
+            return self._keeper.forget(inspection.id)
         if self._keeper.waits(inspection.id):
             raise NotYet
         observation = self.inner.final(inspection.id)

@@ -23,7 +23,7 @@ from amun.controller import Controller
 from amun.engines.archived import SETTLE, Archived
 from amun.engines.base import Engine, NotYet
 from amun.errors import ArchiveUnavailable, Conflict, EngineUnavailable, InspectionNotFound, ItemNotFound
-from amun.inspection import BuildState, Submission
+from amun.inspection import BuildState, Inspection, Submission
 from amun.inspections import Inspections
 from amun.settings import Settings
 from tests import archives
@@ -522,6 +522,48 @@ def test_one_deleted_while_it_is_being_kept_is_nowhere(inner: MemoryEngine, stor
     wait_until(lambda: not list(store.list("test")), 10)
     with pytest.raises(InspectionNotFound):
         engine.observe(inspection_id)
+
+
+def test_one_whose_deletion_the_controller_hears_of_late_is_nowhere(store: Store) -> None:
+    class Late(MemoryEngine):
+        late = True
+
+        def declared(self, inspection_id: str) -> Inspection:
+            return declared if self.late else super().declared(inspection_id)
+
+    class Deleting(archives.Through):
+        def before(self, method: str, key: str) -> None:
+            if method == "put" and key.endswith("observation"):
+                engine.delete(inspection_id)
+
+    inner = Late()
+    engine = over(Deleting(store), inner)
+    inspection_id = inner.over()
+    declared = inner.observe(inspection_id).inspection
+    controller = Controller(engine)
+    controller.sweep()
+    wait_until(lambda: Archive(store, "test").observation(inspection_id))
+    inner.late = False
+
+    def gone() -> bool:
+        controller.sweep()
+        return not list(store.list("test"))
+
+    wait_until(gone, 10)
+
+
+def test_what_another_controller_closed_stays(inner: MemoryEngine, store: Store) -> None:
+    inspection_id = inner.over()
+    engines = [over(store, inner) for _ in range(2)]
+    for engine in engines:
+        with pytest.raises(NotYet):
+            engine.finish(inner.declared(inspection_id))
+    wait_until(lambda: all(engine._keeper.closed(inspection_id) for engine in engines))
+    engines[0].finish(inner.declared(inspection_id))
+    engines[1].unfinished()
+    wait_until(lambda: engines[1]._keeper._work.empty())
+    assert engines[1]._keeper._tasks == {}
+    assert Archive(store, "test").observation(inspection_id) is not None
 
 
 def test_what_was_put_for_a_deleted_one_is_removed_once_the_archive_is_back(inner: MemoryEngine, store: Store) -> None:
