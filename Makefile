@@ -8,7 +8,8 @@ export AMUN_STATE_DIR AMUN_HOST AMUN_PORT
 VENV = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help system venv demo demo-stop demo-shell-image serve doctor test test-fast lint format bench clean
+.PHONY: help system venv demo demo-stop demo-shell-image serve doctor test test-fast test-cluster lint format bench
+.PHONY: bench-cluster clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +27,7 @@ venv: .venv/.installed ## make .venv with the packages of Pipfile.lock
 	@scripts/venv.sh --dev
 	@touch .venv/.installed $@
 
+demo: export AMUN_ENGINE = podman
 demo: system venv ## from nothing to a finished inspection on screen
 	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
 	@scripts/demo.sh
@@ -57,6 +59,12 @@ lint: .venv/.installed-dev ## format, lint and types
 format: .venv/.installed-dev ## format the code, and mend what lint can mend
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
+
+test-cluster: .venv/.installed-dev ## the engines' contract and the demo on a real cluster: KUBECONFIG= NAMESPACE= BASE=
+	@KUBECONFIG="$(KUBECONFIG)" NAMESPACE="$(NAMESPACE)" BASE="$(BASE)" scripts/test_cluster.sh
+
+bench-cluster: .venv/.installed-dev ## what the OpenShift engine asks of an API server, and how quickly it reacts
+	@$(VENV)/python -m bench.cluster
 
 bench: system venv ## measure what the service costs; ONLY=a,f: some of it, N=20: a shorter queue, ROUNDS=3
 	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null

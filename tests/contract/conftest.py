@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from . import real
 from .sites import Desk, OpenShiftSite, PodmanSite, Site
 
 
@@ -23,6 +25,9 @@ SITES: dict[str, Callable[[pytest.FixtureRequest, pytest.TempPathFactory], Site]
     "openshift": _openshift,
 }
 """Every engine that must keep the contract, by name; a marker of the same name says what its tests need."""
+
+if real.VARIABLE in os.environ:
+    SITES["cluster"] = lambda _request, paths: real.RealSite(paths.mktemp("cluster"))
 
 
 @pytest.fixture(scope="session", params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in SITES])

@@ -39,6 +39,10 @@ class Site(ABC):
         self.stack = standin.quick()
         """The package that specifications name where it does not matter: one build for all of them."""
 
+    def crowded_out(self) -> dict[str, Any]:
+        """Fields of a specification whose run has to wait while two others run: any, where there are two places."""
+        return {}
+
     @abstractmethod
     def pods(self) -> list[str]:
         """Names of all that the engine has on its nodes now, at work or not."""

@@ -522,3 +522,28 @@ def test_what_is_past_its_time_goes_and_failures_stay_longer(make: Make, monkeyp
     left = {one["metadata"]["labels"][names.ENVIRONMENT] for one in scene.store.list("ConfigMap", "amun/kind=context")}
     assert left == {names.short(desk.inspection(badly).environment)}
     desk.wait(lambda: len(scene.store.list("BuildConfig")) == len(scene.store.list("ImageStream")) == 1, 10)
+
+
+def test_a_build_that_was_cancelled_is_begun_again_for_whom_it_was_not_cancelled(make: Make) -> None:
+    scene, desk = make()
+    package = slow(4)
+    first = desk.submit(package, script="true")
+    desk.wait(lambda: "to go" in desk.build_log(first))
+    (build,) = scene.store.list("Build")
+    second = desk.submit(package, script="echo ran")
+    name = build["metadata"]["name"]
+    scene.store.update(
+        "Build", name, lambda one: one["metadata"]["annotations"].update({names.STOPPED: "Cancelled: No."})
+    )
+    scene.store.patch("Build", name, {"status": {"cancelled": True}})
+    for made in (first, second):
+        assert desk.end(made, "succeeded").build.container == name.removesuffix("-1") + "-2"
+
+
+def test_a_build_whose_pod_may_not_be_made_says_why_and_ends_with_that(make: Make) -> None:
+    scene, desk = make(start_deadline=3)
+    scene.store.create("ResourceQuota", {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+    made = desk.submit(quick(), script="true")
+    assert "exceeded quota: none" in waits_for(desk, made, "QuotaExceeded")
+    build = desk.end(made, "error").build
+    assert (build.outcome, build.reason) == ("error", "QuotaExceeded")

@@ -101,7 +101,8 @@ class TestBuilds:
         build["status"].update(phase="Cancelled", reason="CancelledBuild")
         assert builds.state(build, [], ATTEMPTS).reason == "Restarting"
         build["metadata"]["annotations"]["amun/stopped"] = "Cancelled: Nobody waits."
-        assert builds.state(build, [], ATTEMPTS).reason == "Cancelled"
+        assert builds.state(build, [], ATTEMPTS).reason == "Restarting"
+        assert builds.state(build, [], ATTEMPTS, wanted=False).reason == "Cancelled"
         build["metadata"]["annotations"]["amun/stopped"] = "Unschedulable: 0/1 nodes are available."
         state = builds.state(build, [], ATTEMPTS)
         assert (state.outcome, state.reason, state.message) == ("error", "Unschedulable", "0/1 nodes are available.")

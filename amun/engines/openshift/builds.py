@@ -31,6 +31,9 @@ PLATFORM = frozenset(
 )
 """Reasons for which a Build fails through no fault of what is built (StatusReason… in OpenShift's build API)."""
 
+CANCELLED = "Cancelled"
+"""Why Amun ends a Build that nobody waits for: should somebody wait for it after all, it begins again."""
+
 PULL = frozenset({"PullBuilderImageFailed", "InvalidImageReference"})
 
 
@@ -57,7 +60,8 @@ def phase(build: Document) -> str:
 
 def begin_again(build: Document, attempts: int) -> bool:
     """Whether the platform failed this Build, or somebody stopped it whom it did not belong to, and another may do."""
-    if stopped(build) is not None:
+    ended = stopped(build)
+    if ended is not None and ended[0] != CANCELLED:
         return False
     given_up = phase(build) == "Error" or (phase(build) == "Failed" and _reason(build) in PLATFORM)
     return phase(build) == "Cancelled" or (given_up and number(build) < attempts)
@@ -79,11 +83,11 @@ def image(build: Document) -> str | None:
     return f"{repository if colon and '/' not in tag else reference}@{digest}" if digest and reference else None
 
 
-def state(build: Document | None, pods: Sequence[Document], attempts: int) -> BuildState:
-    """Where a build stands; `pods` are those of the Build, which say why one waits."""
+def state(build: Document | None, pods: Sequence[Document], attempts: int, wanted: bool = True) -> BuildState:
+    """Where a build stands for one who still wants it, or not; `pods` are those of the Build, and say why it waits."""
     if build is None:
         return BuildState(reason="BuildQueued", message="The build waits for its turn.")
-    if begin_again(build, attempts):
+    if wanted and begin_again(build, attempts):
         return BuildState(reason="Restarting", message=_message(build), container=build["metadata"]["name"])
     known = BuildState(container=build["metadata"]["name"], started_at=_moment(build, "startTimestamp"))
     word = phase(build)
@@ -108,7 +112,7 @@ def _over(build: Document, known: BuildState) -> BuildState:
     if word == "Complete" and image(build) is not None:
         return _with(known, outcome="succeeded", reason="Completed", exit_code=0, image=image(build))
     if word == "Cancelled":
-        if ended is not None and ended[0] != "Cancelled":
+        if ended is not None and ended[0] != CANCELLED:
             return _with(known, outcome="error", reason=ended[0], message=ended[1])
         return _with(known, outcome="failed", reason="Cancelled", message="Nobody waits for the build any more.")
     if word in ("Error", "Complete") or _reason(build) in PLATFORM:

@@ -291,8 +291,12 @@ class OpenShiftEngine(Engine):
         return sum(map(builds.ongoing, self._watching.all_builds())) + self._environments.asked() < limit
 
     def _give_up(self, build: builds.Document) -> None:
-        """End a Build that could not start in time."""
-        overdue = self._jobs.overdue(self._view.build_pods(build["metadata"]["name"]))
+        """End a Build that could not start in time, be it that its pod could not even be made."""
+        pods = self._view.build_pods(build["metadata"]["name"])
+        overdue = self._jobs.overdue(pods)
+        if not pods and jobs.age(build) > self._settings.start_deadline:
+            known = builds.state(build, pods, self._settings.attempts)
+            overdue = Reason(known.reason or "BuildPending", known.message or "The build could not start.")
         if overdue is not None and builds.stopped(build) is None:
             self._environments.stop(build, overdue.reason, overdue.message)
 
@@ -356,7 +360,9 @@ class OpenShiftEngine(Engine):
 
     def _stop_build(self, build: builds.Document) -> None:
         if builds.stopped(build) is None:
-            self._environments.stop(build, "Cancelled", "Nobody waits for the build any more.")
+            with contextlib.suppress(NotFound):  # deleted with its last inspection
+                self._environments.failed(build["metadata"]["labels"][names.BUILD_CONFIG])
+            self._environments.stop(build, builds.CANCELLED, "Nobody waits for the build any more.")
 
     def final(self, inspection_id: str) -> Observation:
         observation = self.observe(inspection_id)
