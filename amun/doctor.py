@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -20,24 +21,42 @@ from .settings import Settings
 
 
 def main(as_json: bool = False) -> int:
-    """Look at everything afresh and print it; returns 0 if the embedded engine can work here, else 1."""
+    """Look at everything afresh and print it; returns 0 if the engine of these settings can work, else 1."""
     settings = Settings()
-    machine: Machine | None
-    try:
-        with Console(stderr=True).status("Trying what works here …"):
-            machine = for_settings(settings, fresh=True)
-            found = [*machine.checks, *_images(machine), *archive_checks(settings)]
-    except EngineUnavailable as exc:
-        machine, found = (
-            None,
-            [Check("state directory", False, str(settings.state_dir), str(exc), "set AMUN_STATE_DIR")],
-        )
-    usable = machine is not None and machine.usable
+    with Console(stderr=True).status("Trying what works here …"):
+        found, verdict = _cluster(settings) if _on_cluster(settings) else _machine(settings)
+    usable = all(check.ok or not check.needed for check in found)
     if as_json:
         print(json.dumps({"usable": usable, "checks": [asdict(check) for check in found]}, indent=2))
     else:
-        _show(Console(highlight=False), found, _verdict(machine))
+        _show(Console(highlight=False), found, verdict)
     return 0 if usable else 1
+
+
+def _on_cluster(settings: Settings) -> bool:
+    """Whether it is a cluster that inspections are to run on."""
+    if settings.engine != "auto":
+        return settings.engine == "openshift"
+    named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
+    return bool(named or os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+def _cluster(settings: Settings) -> tuple[Sequence[Check], Text]:
+    from .engines.openshift import checks as cluster_checks  # with the libraries of clusters
+
+    found = [*cluster_checks.look(settings), *archive_checks(settings)]
+    if any(check.needed and not check.ok for check in found):
+        return found, Text("The cluster cannot be used yet: mend what is marked ✗.", style="bold red")
+    return found, Text("The cluster can be used.", style="bold green")
+
+
+def _machine(settings: Settings) -> tuple[Sequence[Check], Text]:
+    try:
+        machine = for_settings(settings, fresh=True)
+    except EngineUnavailable as exc:
+        lost = Check("state directory", False, str(settings.state_dir), str(exc), "set AMUN_STATE_DIR")
+        return [lost], _verdict(None)
+    return [*machine.checks, *_images(machine), *archive_checks(settings)], _verdict(machine)
 
 
 def _images(machine: Machine) -> Sequence[Check]:

@@ -1,0 +1,70 @@
+"""What a cluster lets Amun do, for `amun doctor`: looked at afresh, by the account that this process has there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from ...auth import choice
+from ...errors import EngineUnavailable
+from ...settings import Settings
+from ..podman.outcome import Check
+from . import cluster as kinds
+from . import rights
+from .cluster import Cluster
+from .rights import Right, Rights
+
+REVIEWS = [
+    Right("create", kinds.TOKEN_REVIEWS.group, kinds.TOKEN_REVIEWS.name),
+    Right("create", kinds.SUBJECT_REVIEWS.group, kinds.SUBJECT_REVIEWS.name),
+]
+
+
+def look(settings: Settings) -> list[Check]:
+    """All that can be told, most important first."""
+    try:
+        place = kinds.place(settings)
+        cluster = Cluster(place, settings.cluster_timeout)
+        builds = cluster.serves("build.openshift.io")
+    except EngineUnavailable as exc:
+        return [Check("cluster", False, "none", str(exc), "set AMUN_KUBECONFIG, or look at the network")]
+    return [
+        Check("cluster", True, str(place.configuration.host), "It answers."),
+        Check(
+            "builds", builds, "build.openshift.io", "Environments are built by OpenShift's builds.", "use an OpenShift"
+        ),
+        *_of_account(cluster, settings),
+    ]
+
+
+def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
+    place = f"namespace {cluster.namespace}"
+    grant = "apply openshift/base/inspections there, and run as its account"
+    yield _rights(cluster, "rights of the API", place, rights.API, grant, needed=True)
+    more = [right for right in rights.CONTROLLER if right not in rights.API]
+    yield _rights(cluster, "… the controller", place, more, "the API's account needs none of these", needed=False)
+    yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
+    if _by_token(settings):
+        remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"
+        yield _rights(cluster, "… to review tokens", "cluster", REVIEWS, remedy, needed=False)
+
+
+def _by_token(settings: Settings) -> bool:
+    try:
+        return choice.mode(settings) == "token"
+    except choice.Undecided:
+        return False
+
+
+def _rights(
+    cluster: Cluster, name: str, where: str, needed_rights: Iterable[Right], remedy: str, *, needed: bool
+) -> Check:
+    asked = list(needed_rights)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            allowed = list(threads.map(Rights(cluster).allowed, asked))
+    except EngineUnavailable as exc:
+        return Check(name, False, where, str(exc), remedy, needed)
+    missing = [str(right) for right, may in zip(asked, allowed, strict=True) if not may]
+    why = f"This account may not {', '.join(missing)}." if missing else "This account has them all."
+    return Check(name, not missing, where, why, remedy, needed)

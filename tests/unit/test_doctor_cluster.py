@@ -1,0 +1,78 @@
+"""What `amun doctor` says of a cluster, on an API server in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amun import doctor
+from tests import deployment
+from tests.cluster.apiserver import ApiServer
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
+
+
+def looked(
+    server: ApiServer, user: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """What it returns, and its checks by name, for a user with AMUN_AUTH=token."""
+    monkeypatch.setenv("AMUN_KUBECONFIG", str(server.kubeconfig(place / "kubeconfig", user)))
+    monkeypatch.setenv("AMUN_AUTH", "token")
+    code = doctor.main(as_json=True)
+    return code, {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_who_may_everything_can_work(
+    server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, checks = looked(server, "admin", tmp_path, capsys, monkeypatch)
+    assert (code, {check["ok"] for check in checks.values()}) == (0, {True})
+    assert checks["cluster"]["chosen"] == server.url
+
+
+def test_the_account_of_the_api_can_work_and_is_told_what_it_may_not(
+    server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = deployment.of(deployment.base(), "Role")["amun-api"]
+    server.rights.add("api", role["rules"], server.store.namespace)
+    code, checks = looked(server, "api", tmp_path, capsys, monkeypatch)
+    assert (code, checks["rights of the API"]["ok"]) == (0, True)
+    assert "create jobs.batch" in checks["… the controller"]["why"]
+    assert checks["… to read nodes"]["why"] == "This account may not list nodes."
+    assert "create tokenreviews.authentication.k8s.io" in checks["… to review tokens"]["why"]
+
+
+def test_who_may_nothing_is_told_what_helps(
+    server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.rights.add("nobody")
+    code, checks = looked(server, "nobody", tmp_path, capsys, monkeypatch)
+    assert (code, checks["rights of the API"]["ok"]) == (1, False)
+    assert "openshift/base/inspections" in checks["rights of the API"]["remedy"]
+
+
+def test_a_cluster_without_builds_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ApiServer(without=("build.openshift.io",)) as server:
+        code, checks = looked(server, "admin", tmp_path, capsys, monkeypatch)
+    assert (code, checks["builds"]["ok"]) == (1, False)
+
+
+def test_a_cluster_out_of_reach_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMUN_ENGINE", "openshift")
+    monkeypatch.setenv("AMUN_KUBECONFIG", str(tmp_path / "missing"))
+    assert doctor.main() == 1
+    said = capsys.readouterr().out
+    assert "There is no way to a cluster" in said
+    assert "The cluster cannot be used yet" in said
