@@ -541,7 +541,7 @@ def test_a_build_that_was_cancelled_is_begun_again_for_whom_it_was_not_cancelled
 
 
 def test_a_build_whose_pod_may_not_be_made_says_why_and_ends_with_that(make: Make) -> None:
-    scene, desk = make(start_deadline=3)
+    scene, desk = make(start_deadline=4)
     scene.store.create("ResourceQuota", {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
     made = desk.submit(quick(), script="true")
     assert "exceeded quota: none" in waits_for(desk, made, "QuotaExceeded")

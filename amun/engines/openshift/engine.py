@@ -41,8 +41,8 @@ TOGETHER = 100
 SETTLE = 0.05
 """Seconds for which changes are gathered before the controller looks again."""
 
-EVENTS_AGAIN = 30.0
-"""Seconds after which it is asked again why a Job has no pods."""
+EVENTS_AGAIN = 5.0
+"""Seconds after which it is asked again why a Job or Build has no pods."""
 
 NODES_KNOWN = 10.0
 """Seconds for which the list of nodes answers, lest a thousand submissions ask a thousand times."""
@@ -278,7 +278,7 @@ class OpenShiftEngine(Engine):
         there = self._view.builds(record.environment)
         last = builds.newest(there)
         if last is not None and builds.phase(last) in ("New", "Pending"):
-            return self._give_up(last)
+            return self._give_up(record, last)
         if last is None and not self._place_for_build():
             return
         with self._noting(record):
@@ -290,13 +290,10 @@ class OpenShiftEngine(Engine):
             return True
         return sum(map(builds.ongoing, self._watching.all_builds())) + self._environments.asked() < limit
 
-    def _give_up(self, build: builds.Document) -> None:
+    def _give_up(self, record: Record, build: builds.Document) -> None:
         """End a Build that could not start in time, be it that its pod could not even be made."""
         pods = self._view.build_pods(build["metadata"]["name"])
-        overdue = self._jobs.overdue(pods)
-        if not pods and jobs.age(build) > self._settings.start_deadline:
-            known = builds.state(build, pods, self._settings.attempts)
-            overdue = Reason(known.reason or "BuildPending", known.message or "The build could not start.")
+        overdue = self._jobs.overdue(pods) or (None if pods else self._without_pods(record, build))
         if overdue is not None and builds.stopped(build) is None:
             self._environments.stop(build, overdue.reason, overdue.message)
 
@@ -309,24 +306,27 @@ class OpenShiftEngine(Engine):
             with self._noting(record):
                 self._jobs.start(record, self.observe(inspection.id).build)
             return
+        if record.waiting is not None and pods:
+            self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.waits(None))
         reason = self._jobs.overdue(pods) or (None if pods else self._without_pods(record, job))
         if reason is not None:
             logger.warning("items cannot start", reason=reason.reason)
             self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.stopped(reason))
 
-    def _without_pods(self, record: Record, job: jobs.Document) -> Reason | None:
-        """Note why a Job has no pods; the reason to give up where it has had none for too long."""
-        asked = self._events_asked.get(record.inspection.id, 0.0)
-        if jobs.age(job) < SETTLE or job["spec"].get("suspend") or asked > time.monotonic() - EVENTS_AGAIN:
+    def _without_pods(self, record: Record, document: jobs.Document) -> Reason | None:
+        """Note why a Job or Build has no pods; the reason to give up where it has had none for too long."""
+        name, age = document["metadata"]["name"], jobs.age(document)
+        asked = self._events_asked.get(name, 0.0)
+        if age < SETTLE or document["spec"].get("suspend") or asked > time.monotonic() - EVENTS_AGAIN:
             return None
-        self._events_asked[record.inspection.id] = time.monotonic()
-        fields = f"involvedObject.name={record.inspection.id},reason=FailedCreate"
+        self._events_asked[name] = time.monotonic()
+        fields = f"involvedObject.name={name},reason=FailedCreate"
         why = waiting.refused_pods(self.cluster.list(kinds.EVENTS, fields=fields))
         if why is None:
             return None
         reason = Reason(why.reason, why.message)
         self._note(record, reason)
-        return reason if jobs.age(job) > self._settings.start_deadline else None
+        return reason if age > self._settings.start_deadline else None
 
     @contextlib.contextmanager
     def _noting(self, record: Record) -> Iterator[None]:

@@ -30,7 +30,7 @@ def _build(view: View, record: Record, noted: BuildState | None, attempts: int) 
     last = builds.newest(view.builds(record.environment))
     pods = view.build_pods(last["metadata"]["name"]) if last and builds.phase(last) in ("New", "Pending") else ()
     state = builds.state(last, pods, attempts, wanted=record.cancelled_at is None)
-    if last is None and record.waiting is not None:
+    if record.waiting is not None and state.state == "waiting" and not pods:
         return replace(state, reason=record.waiting.reason, message=record.waiting.message)
     return state
 
