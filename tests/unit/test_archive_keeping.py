@@ -206,6 +206,7 @@ def long_log(size: int) -> Iterator[bytes]:
         yield chunk
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_logs(directory: Store, engine: MemoryEngine) -> None:
     inspection_id = engine.over()
     engine.item_logs[inspection_id, 0] = lambda: long_log(20 << 20)
@@ -221,6 +222,7 @@ def test_memory_does_not_grow_with_logs(directory: Store, engine: MemoryEngine) 
     assert most < 4 << 20
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_logs_that_go_to_s3(s3_url: str, tmp_path: Path) -> None:
     program = f"""
 import resource
