@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ...auth import choice
+from ...auth.cluster import NEEDED
 from ...errors import EngineUnavailable
 from ...settings import Settings
 from ..podman.outcome import Check
@@ -13,11 +14,6 @@ from . import cluster as kinds
 from . import rights
 from .cluster import Cluster
 from .rights import Right, Rights
-
-REVIEWS = [
-    Right("create", kinds.TOKEN_REVIEWS.group, kinds.TOKEN_REVIEWS.name),
-    Right("create", kinds.SUBJECT_REVIEWS.group, kinds.SUBJECT_REVIEWS.name),
-]
 
 
 def look(settings: Settings) -> list[Check]:
@@ -46,7 +42,7 @@ def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
     yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
     if _by_token(settings):
         remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"
-        yield _rights(cluster, "… to review tokens", "cluster", REVIEWS, remedy, needed=False)
+        yield _rights(cluster, "… to review tokens", "cluster", NEEDED, remedy, needed=False)
 
 
 def _by_token(settings: Settings) -> bool:
