@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,28 @@ def test_all_that_the_overlay_for_openshift_makes_is_in_its_namespace() -> None:
     (namespace,) = of(overlay("openshift"), "Namespace")
     for each in overlay("openshift"):
         assert each["kind"] in OF_THE_CLUSTER or each["metadata"]["namespace"] == namespace
+
+
+@pytest.mark.parametrize("name", ["openshift", "test"])
+def test_another_namespace_is_named_in_two_places(name: str, tmp_path: Path) -> None:
+    """What README.rst says is for everybody to change: everything else follows."""
+    assert COMMAND is not None
+    shutil.copytree(TREE, tmp_path / "openshift")
+    changed = tmp_path / "openshift/overlays" / name / "kustomization.yaml"
+    (kustomization,) = deployment.documents(changed)
+    (image,) = kustomization["images"]
+    image["newName"] = image["newName"].replace(f"/{kustomization['namespace']}/", "/elsewhere/")
+    kustomization["namespace"] = "elsewhere"
+    changed.write_text(yaml.safe_dump(kustomization))
+    found = deployment.render(COMMAND, changed.parent)
+    agree(found)
+    for each in found:
+        places = [each["metadata"].get("namespace"), *(one.get("namespace") for one in each.get("subjects", ()))]
+        assert set(places) <= {None, "elsewhere"}
+        assert None not in places[1:]
+        assert each["kind"] in OF_THE_CLUSTER or places[0] == "elsewhere"
+    assert set(of(found, "Namespace")) <= {"elsewhere"}
+    assert images(found) == {"image-registry.openshift-image-registry.svc:5000/elsewhere/amun:latest"}
 
 
 def test_the_route_is_encrypted_and_shows_who_asks() -> None:
