@@ -205,6 +205,7 @@ def test_a_server_that_never_answers_is_out_of_reach_within_the_timeout(make: Ma
     with pytest.raises(EngineUnavailable, match="does not answer"):
         desk.site.engine().inspections()
     assert time.monotonic() - begun < 15
+    scene.server.faults.clear()
 
 
 # -- the platform in trouble ------------------------------------------------------------------------------------------

@@ -22,6 +22,9 @@ SILENCE = 600.0
 AHEAD = 16
 """Chunks that are read before somebody wants them."""
 
+FIRST = 0.5
+"""Seconds in which what there is of a log begins to come."""
+
 LOOK_AGAIN = 1.0
 """Seconds after which it is asked again whether a log is there, or is over."""
 
@@ -64,32 +67,28 @@ def _idle(seconds: float) -> Iterator[bytes]:
 
 
 def _live(answer: urllib3.BaseHTTPResponse, offset: int) -> Iterator[bytes]:
-    """The bytes of an open answer as they come, and ``b""`` between them; reading never waits."""
+    """The bytes of an open answer as they come, and ``b""`` between them; after the first, reading never waits."""
     chunks: queue.Queue[bytes | None] = queue.Queue(AHEAD)
     left = threading.Event()
 
     def pump() -> None:
         try:
             for chunk in _skip(answer.stream(CHUNK), offset):
-                while not left.is_set():
-                    try:
-                        chunks.put(chunk, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
+                _put(chunks, chunk, left)
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError):
             pass  # broken, or cut because the reader has left
         finally:
-            _put_end(chunks, left)
+            _put(chunks, None, left)
 
     threading.Thread(target=pump, name="log", daemon=True).start()
+    patience = FIRST
     try:
         while True:
             try:
-                chunk = chunks.get_nowait()
+                chunk = chunks.get(timeout=patience)
             except queue.Empty:
-                yield b""
-                continue
+                chunk = b""
+            patience = 0.0
             if chunk is None:
                 return
             yield chunk
@@ -99,10 +98,11 @@ def _live(answer: urllib3.BaseHTTPResponse, offset: int) -> Iterator[bytes]:
         answer.close()
 
 
-def _put_end(chunks: queue.Queue[bytes | None], left: threading.Event) -> None:
+def _put(chunks: queue.Queue[bytes | None], chunk: bytes | None, left: threading.Event) -> None:
+    """Wait for room, unless the reader has left."""
     while not left.is_set():
         try:
-            return chunks.put(None, timeout=0.5)
+            return chunks.put(chunk, timeout=0.5)
         except queue.Full:
             continue
 

@@ -19,6 +19,7 @@ EGRESS = "amun/egress"
 QUEUE = "kueue.x-k8s.io/queue-name"
 BUILD_CONFIG = "openshift.io/build-config.name"
 BUILD = "openshift.io/build.name"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
 INDEX = "batch.kubernetes.io/job-completion-index"
 
 ANNOTATION_BUILD_NUMBER = "openshift.io/build.number"
