@@ -46,7 +46,7 @@ doctor: venv ## what this machine can do, what Amun chose and why
 
 test: system .venv/.installed-dev ## all tests, real Podman included
 	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
-	@$(VENV)/python -m pytest
+	@scripts/test.sh
 
 test-fast: .venv/.installed-dev ## the tests that need no Podman and little time
 	@$(VENV)/python -m pytest -m "not podman and not slow"
