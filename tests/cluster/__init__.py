@@ -9,8 +9,8 @@ The objects, with no HTTP: `store` (all that may be asked of them) on `ledger` (
 `jobrules`, `buildrules`, `quotas`, `quantities`; refusals are `errors`. A new kind begins in `kinds`.
 
 By HTTP: `apiserver` on `connections`; `routes` takes requests apart, `rights` says who may, `faults` what goes wrong,
-`recording` what was asked; the answers are made by `resources` (with `decoding`), `watching`, `containerlogs`, `builds`,
-`reviews` and `discovery`.
+`recording` what was asked; the answers are made by `resources` (with `decoding`), `watching`, `containerlogs`,
+`builds`, `reviews` and `discovery`.
 
 Who makes things happen in it: `world`, with the build controller, the job controller, the scheduler and the kubelet.
 """
