@@ -44,6 +44,7 @@ class Surroundings:
         deadline: seconds after which the engine ends the pod; None where the engine watches itself.
         affinity: node affinity, None on one machine.
         labels: more labels for job and pods.
+        job_labels: labels of the job that its pods do not have.
         annotations: annotations of the job.
         owner: reference to the object with which the job goes.
         account: file of a container that the engine reads when the container has ended, its termination message.
@@ -59,6 +60,7 @@ class Surroundings:
     affinity: Mapping[str, Any] | None = None
     pull_policy: str = "IfNotPresent"
     labels: Mapping[str, str] | None = None
+    job_labels: Mapping[str, str] | None = None
     annotations: Mapping[str, str] | None = None
     owner: Mapping[str, str] | None = None
     account: str | None = None
@@ -113,6 +115,7 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
         parallelism=specification.parallelism,
         allowed_failures=specification.allowed_failures,
         labels={"app": "amun", "inspection": inspection.id, **(surroundings.labels or {})},
+        job_labels=surroundings.job_labels or {},
         image=image,
         command=[*command, "/amun/script"],
         describe=describe,

@@ -402,7 +402,9 @@ def test_run_pods_keep_the_restricted_standard_whatever_is_asked_for(make: Make)
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert container["resources"]["limits"] == container["resources"]["requests"]
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lab"
-    assert job["spec"]["template"]["metadata"]["labels"]["amun/egress"] == "closed"
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert labels["amun/egress"] == "closed"
+    assert "kueue.x-k8s.io/queue-name" not in labels
     assert "@sha256:" in pod["containers"][0]["image"]
 
 
@@ -476,6 +478,19 @@ def test_a_server_is_believed_by_its_certificate_only(tmp_path: Path) -> None:
             OpenShiftEngine(believed).inspections()
         with pytest.raises(EngineUnavailable):
             OpenShiftEngine(settings).inspections()
+
+
+def test_in_a_pod_the_service_account_is_the_way_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ApiServer(tls=True) as server:
+        for name, value in server.in_cluster(tmp_path).items():
+            monkeypatch.setenv(name, value)
+        account = "kubernetes.config.incluster_config.SERVICE_"
+        monkeypatch.setattr(f"{account}TOKEN_FILENAME", str(tmp_path / "token"))
+        monkeypatch.setattr(f"{account}CERT_FILENAME", str(tmp_path / "ca.crt"))
+        engine = engines.load(Settings(engine="auto", state_dir=tmp_path / "state"))
+        assert engine.name == "openshift"
+        assert list(engine.inspections()) == []
+        assert {one.namespace for one in server.requests if one.resource == "configmaps"} == {"amun-inspection"}
 
 
 def test_the_engine_is_chosen_by_what_is_there(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,6 @@ class Jobs:
             {"configMap": {"name": record.inspection.id, "items": [{"key": records.SCRIPT, "path": "script"}]}},
         ]
         labels = {names.INSPECTION: record.inspection.id, names.ENVIRONMENT: names.short(record.inspection.environment)}
-        if settings.queue_name:
-            labels[names.QUEUE] = settings.queue_name
         labels[names.EGRESS] = settings.run_egress
         return Surroundings(
             payload={"projected": {"defaultMode": 0o555, "sources": sources}},
@@ -75,6 +73,7 @@ class Jobs:
             deadline=run.timeout + settings.grace + MARGIN + settings.start_deadline,
             affinity=self._placement.affinity(run.requests.hardware),
             labels=labels,
+            job_labels={names.QUEUE: settings.queue_name} if settings.queue_name else None,
             annotations={names.BUILT: json.dumps(asdict(build))},
             owner=records.reference("ConfigMap", record.inspection.id, record.uid),
             account=ACCOUNT,

@@ -64,24 +64,24 @@ class Rights:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lock = threading.Lock()
-        self._asked_at = float("-inf")
-        self._missing: list[Right] = []
+        self._missing: dict[tuple[Right, ...], tuple[float, list[Right]]] = {}
 
     def check(self, needed: Iterable[Right]) -> None:
         """Raise `EngineUnavailable`, which names each right that is missing by verb and resource."""
-        missing = self._look(list(needed))
+        missing = self._look(tuple(needed))
         if missing:
             place = f"in the namespace {self._cluster.namespace!r}"
             raise EngineUnavailable(f"The service account may not {', '.join(map(str, missing))} {place}.")
 
-    def _look(self, needed: list[Right]) -> list[Right]:
+    def _look(self, needed: tuple[Right, ...]) -> list[Right]:
         with self._lock:
-            if time.monotonic() - self._asked_at > REMEMBERED or self._missing:
+            asked_at, missing = self._missing.get(needed, (float("-inf"), []))
+            if missing or time.monotonic() - asked_at > REMEMBERED:
                 with ThreadPoolExecutor(8) as threads:
                     allowed = list(threads.map(self.allowed, needed))
-                self._missing = [right for right, may in zip(needed, allowed, strict=True) if not may]
-                self._asked_at = time.monotonic()
-            return self._missing
+                missing = [right for right, may in zip(needed, allowed, strict=True) if not may]
+                self._missing[needed] = time.monotonic(), missing
+            return missing
 
     def allowed(self, right: Right) -> bool:
         """Whether this service account has a right in the namespace."""
