@@ -1,0 +1,143 @@
+"""What the OpenShift engine sends: every kind of object as it was agreed, and valid for a strict API server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amun import dockerfile, environment
+from amun.engines.openshift import cluster as kinds
+from amun.engines.openshift import environments, records
+from amun.engines.openshift.declarations import Declarations
+from amun.engines.openshift.environments import DOCKERFILE, Environments, parts
+from amun.engines.openshift.jobs import Jobs
+from amun.engines.openshift.nodes import Placement
+from amun.inspection import BuildState, Inspection, Submission
+from amun.settings import Settings
+from amun.specification import Specification
+from tests.cluster import schemas
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "openshift"
+SPECIFICATION = {
+    "base": "registry.example/team/base:1",
+    "packages": ["gcc"],
+    "environment": [{"name": "LINES", "value": "one\ntwo"}],
+    "script": "#!/bin/sh\necho \"$HOME\"\t'é'\n",
+    "batch_size": 3,
+    "parallelism": 2,
+    "allowed_failures": 1,
+    "build": {"requests": {"cpu": "2", "hardware": {"architecture": "arm64"}}, "timeout": 600},
+    "run": {
+        "requests": {
+            "memory": "1Gi",
+            "hardware": {"cpu_family": 6, "gpu": {"vendor": "nvidia.com/gpu", "count": 2, "product": "Tesla T4"}},
+        }
+    },
+}
+
+
+class Sent:
+    """Stands where a cluster would: takes down what is created, and knows it afterwards."""
+
+    def __init__(self) -> None:
+        self.documents: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def create(self, kind: Any, document: dict[str, Any]) -> dict[str, Any]:
+        whole = {"apiVersion": kind.group_version, "kind": kind.kind, **document}
+        self.documents[kind.kind, document["metadata"]["name"]] = whole
+        return {**whole, "metadata": {**document["metadata"], "uid": "0-1-2-3"}}
+
+    def get(self, kind: Any, name: str) -> dict[str, Any]:
+        return self.documents[kind.kind, name]
+
+    def list(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return []
+
+    def post(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def sent() -> dict[str, dict[str, Any]]:
+    """All that is sent for one inspection, by kind."""
+    sent: Any = Sent()
+    settings = Settings(engine="openshift", queue_name="lab", run_egress="closed")
+    placement = Placement.of(settings)
+    specification = Specification.from_document(SPECIFICATION)
+    context = dockerfile.context(specification)
+    inspection = Inspection(
+        "inspection-0123456789abcdef",
+        specification,
+        "0" * 64,
+        environment.environment_digest({"Dockerfile": b"the same for ever"}, None),
+        "2026-01-01T00:00:00.000000Z",
+        "somebody",
+    )
+    made = Environments(sent, placement)
+    Declarations(sent, made).declare(Submission(inspection, specification.script.encode(), context))
+    record = records.from_document(
+        {
+            "metadata": {
+                **sent.get(kinds.CONFIG_MAPS, inspection.id)["metadata"],
+                "uid": "4-5-6",
+                "resourceVersion": "1",
+            },
+            "binaryData": sent.get(kinds.CONFIG_MAPS, inspection.id)["binaryData"],
+        }
+    )
+    assert record.inspection == inspection
+    made.build(record, [], 2)
+    build = BuildState("terminated", "succeeded", "Completed", image="registry/amun/environment@sha256:" + "1" * 64)
+    Jobs(sent, placement, settings).start(record, build)
+    found = {}
+    for (kind, name), document in sent.documents.items():
+        found[name.partition("-")[0] if kind == "ConfigMap" else kind.lower()] = document
+    return found
+
+
+@pytest.mark.parametrize("what", ["imagestream", "buildconfig", "job"])
+def test_objects_are_as_agreed(sent: dict[str, dict[str, Any]], what: str) -> None:
+    document = json.loads(json.dumps(sent[what]))
+    if what == "buildconfig":
+        document["spec"]["source"]["dockerfile"] = document["spec"]["source"]["dockerfile"].splitlines()
+    if what == "job":
+        sources = document["spec"]["template"]["spec"]["volumes"][1]["projected"]["sources"]
+        sources[0]["configMap"]["name"] = sources[0]["configMap"]["name"].partition("-")[0]
+    golden = GOLDEN / f"{what}.json"
+    if os.environ.get("GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    assert document == json.loads(golden.read_text())
+
+
+def test_every_object_is_what_a_strict_api_server_takes(sent: dict[str, dict[str, Any]]) -> None:
+    assert sent.keys() == {"imagestream", "buildconfig", "job", "environment", "inspection", "runner"}
+    for document in sent.values():
+        assert schemas.problems(document) == []
+
+
+def test_the_record_carries_the_script_byte_for_byte(sent: dict[str, dict[str, Any]]) -> None:
+    assert base64.b64decode(sent["inspection"]["binaryData"]["script"]) == SPECIFICATION["script"].encode()  # type: ignore[attr-defined]
+    assert "somebody" not in json.dumps(sent["inspection"]["metadata"])
+
+
+NAMES = st.from_regex(r"\A[A-Za-z0-9._-]{1,40}\Z").filter(lambda name: name not in ("Dockerfile", DOCKERFILE))
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=3000), max_size=20), st.integers(3100, 9000))
+def test_a_context_is_cut_into_config_maps_that_hold_all_of_it(files: dict[str, bytes], largest: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environments, "LARGEST", largest)
+        cut = parts({"Dockerfile": b"FROM x", **files})
+    whole = {name: base64.b64decode(content) for part in cut for name, content in part.items()}
+    assert whole == {DOCKERFILE: b"FROM x", **files}
+    assert DOCKERFILE in cut[0]
+    for part in cut:
+        assert sum(len(name) + len(base64.b64decode(content)) for name, content in part.items()) <= largest + 10
