@@ -157,6 +157,7 @@ def reaction(bench: Bench) -> Iterator[Figure]:
             samples.append(_react(bench, inspection_id))
     yield Figure(f"Build complete to Job created, {WAITING} others unfinished", spread(samples, "s"), "< 1 s")
     for inspection_id in bench.engine.unfinished():
+        bench.server.store.delete("ConfigMap", _environment(bench, inspection_id))
         bench.engine.delete(inspection_id)
     bench.world = World(bench.server.store).start()
 

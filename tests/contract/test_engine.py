@@ -370,7 +370,7 @@ def test_cancelled_before_anything_began(idle: Desk) -> None:
 
 
 def test_cancelled_while_building_unless_others_wait_for_the_build(desk: Desk) -> None:
-    package = slow(3)
+    package = slow(int(3 * desk.site.patience))
     first, other = desk.submit(package, script="true"), desk.submit(package)
     desk.wait(lambda: "to go" in desk.build_log(first))
     desk.engine.cancel(first)
