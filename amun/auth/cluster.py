@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..engines.openshift.cluster import SUBJECT_REVIEWS, TOKEN_REVIEWS, Cluster, place
+from ..engines.openshift.cluster import Cluster
+from ..engines.openshift.kinds import SUBJECT_REVIEWS, TOKEN_REVIEWS
+from ..engines.openshift.place import find
 from ..engines.openshift.rights import Right, Rights
 from ..errors import EngineUnavailable, Forbidden, Unauthenticated
 from ..logs import logger
@@ -96,5 +98,5 @@ def _words(exc: Exception) -> str:
 
 def reviewer(settings: Settings, access: Access, admin: Access | None, admins: Collection[str]) -> ClusterReviewer:
     """A reviewer that asks the cluster of the inspections, as the service's own account there."""
-    cluster = Cluster(place(settings), min(settings.cluster_timeout, PATIENCE))
+    cluster = Cluster(find(settings), min(settings.cluster_timeout, PATIENCE))
     return ClusterReviewer(cluster, access, admin, admins)

@@ -59,6 +59,6 @@ def _choose(settings: Settings) -> str:
         return "podman"
     from .openshift import cluster  # takes most of a second to import
 
-    if not cluster.Cluster(cluster.place(settings), settings.cluster_timeout).serves("build.openshift.io"):
+    if not cluster.connect(settings).serves("build.openshift.io"):
         raise ValueError("This cluster does not serve build.openshift.io: set AMUN_ENGINE=podman, or use an OpenShift.")
     return "openshift"

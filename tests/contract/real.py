@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from amun.engines.openshift import builds, items
-from amun.engines.openshift import cluster as kinds
-from amun.engines.openshift.cluster import Cluster, place
+from amun.engines.openshift import builds, items, kinds
+from amun.engines.openshift.cluster import Cluster, connect
 from amun.errors import EngineUnavailable
 from amun.settings import Settings
 from tests import standin
@@ -50,7 +49,7 @@ class RealSite(Site):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.settings = settings(directory)
-        self._cluster = Cluster(place(self.settings), self.settings.cluster_timeout)
+        self._cluster = connect(self.settings)
         if not self._cluster.serves("build.openshift.io"):
             pytest.skip("this cluster does not serve build.openshift.io, and Amun builds by nothing else yet")
         try:
@@ -105,5 +104,4 @@ def clean(cluster: Cluster) -> None:
 
 
 if __name__ == "__main__":
-    found = settings(Path.cwd())
-    clean(Cluster(place(found), found.cluster_timeout))
+    clean(connect(settings(Path.cwd())))

@@ -18,7 +18,8 @@ from amun.auth.access import Access
 from amun.auth.base import Caller
 from amun.auth.cluster import ClusterReviewer
 from amun.auth.memory import MAX, Remembering
-from amun.engines.openshift import cluster as kinds
+from amun.engines.openshift import kinds
+from amun.engines.openshift.cluster import Refused
 from amun.errors import EngineUnavailable, Forbidden, Unauthenticated
 from tests.guarded import Guarded
 
@@ -187,7 +188,7 @@ def test_only_a_plain_right_is_a_right(status: Any) -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [EngineUnavailable("no route"), kinds.Refused("forbidden", 403), RuntimeError("token t-alice"), KeyError()],
+    [EngineUnavailable("no route"), Refused("forbidden", 403), RuntimeError("token t-alice"), KeyError()],
 )
 def test_while_the_cluster_cannot_be_asked_nobody_comes_in_and_nothing_is_told_of_the_token(
     tmp_path: Path, cluster: FakeCluster, failure: Exception, capsys: pytest.CaptureFixture[str]

@@ -16,9 +16,8 @@ import pytest
 from amun import engines
 from amun.controller import Controller
 from amun.engines.base import Engine
-from amun.engines.openshift import cluster as kinds
-from amun.engines.openshift import names
-from amun.engines.openshift.cluster import Cluster
+from amun.engines.openshift import kinds, names
+from amun.engines.openshift.cluster import Cluster, connect
 from tests import deployment, standin
 from tests.contract.sites import Desk, OpenShiftSite
 from tests.deployment import granted_by
@@ -51,7 +50,7 @@ class GrantedSite(OpenShiftSite):
         settings = self.settings.model_copy(
             update={"kubeconfig": str(self.server.kubeconfig(self.directory / "admin"))}
         )
-        return Cluster(kinds.place(settings), settings.cluster_timeout)
+        return connect(settings)
 
     def used(self, account: str) -> set[tuple[str, str]]:
         return {(one.verb, one.resource) for one in self.server.requests if one.user == account and one.status != 403}

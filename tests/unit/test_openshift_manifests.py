@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amun import dockerfile, environment
-from amun.engines.openshift import cluster as kinds
-from amun.engines.openshift import environments, records
+from amun.engines.openshift import environments, kinds, records
 from amun.engines.openshift.declarations import Declarations
 from amun.engines.openshift.environments import DOCKERFILE, Environments, parts
 from amun.engines.openshift.jobs import Jobs

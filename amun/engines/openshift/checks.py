@@ -10,8 +10,7 @@ from ...auth.cluster import NEEDED
 from ...errors import EngineUnavailable
 from ...settings import Settings
 from ..podman.outcome import Check
-from . import cluster as kinds
-from . import rights
+from . import place, rights
 from .cluster import Cluster
 from .rights import Right, Rights
 
@@ -19,13 +18,13 @@ from .rights import Right, Rights
 def look(settings: Settings) -> list[Check]:
     """All that can be told, most important first."""
     try:
-        place = kinds.place(settings)
-        cluster = Cluster(place, settings.cluster_timeout)
+        found = place.find(settings)
+        cluster = Cluster(found, settings.cluster_timeout)
         builds = cluster.serves("build.openshift.io")
     except EngineUnavailable as exc:
         return [Check("cluster", False, "none", str(exc), "set AMUN_KUBECONFIG, or look at the network")]
     return [
-        Check("cluster", True, str(place.configuration.host), "It answers."),
+        Check("cluster", True, str(found.configuration.host), "It answers."),
         Check(
             "builds", builds, "build.openshift.io", "Environments are built by OpenShift's builds.", "use an OpenShift"
         ),
@@ -34,11 +33,11 @@ def look(settings: Settings) -> list[Check]:
 
 
 def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
-    place = f"namespace {cluster.namespace}"
+    where = f"namespace {cluster.namespace}"
     grant = "apply openshift/base/inspections there, and run as its account"
-    yield _rights(cluster, "rights of the API", place, rights.API, grant, needed=True)
+    yield _rights(cluster, "rights of the API", where, rights.API, grant, needed=True)
     more = [right for right in rights.CONTROLLER if right not in rights.API]
-    yield _rights(cluster, "… the controller", place, more, "the API's account needs none of these", needed=False)
+    yield _rights(cluster, "… the controller", where, more, "the API's account needs none of these", needed=False)
     yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
     if _by_token(settings):
         remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"

@@ -13,20 +13,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tenacity
 import urllib3
 from kubernetes import client as kubernetes
-from kubernetes import config
 from openshift.dynamic import DynamicClient, Resource
 from openshift.dynamic.exceptions import DynamicApiError
 
 from ... import __version__
 from ...errors import EngineUnavailable
 from ...settings import Settings
+from .place import Place, find
 
 Document = dict[str, Any]
 
@@ -37,31 +35,8 @@ ATTEMPTS = 5
 LONGEST_PAUSE = 10.0
 """Seconds between two attempts, whatever the server asks for: what takes longer is tried again by the caller."""
 
-CONNECTIONS = 64
-"""Connections that are kept: followed logs and watches hold one each."""
-
 METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io"
 """What to accept where an object's metadata is all that matters."""
-
-
-def _resource(group: str, version: str, kind: str, plural: str, namespaced: bool = True) -> Resource:
-    """A kind of object, known beforehand: no discovery is needed to find its path."""
-    prefix = "apis" if group else "api"
-    return Resource(prefix=prefix, group=group, api_version=version, kind=kind, name=plural, namespaced=namespaced)
-
-
-CONFIG_MAPS = _resource("", "v1", "ConfigMap", "configmaps")
-PODS = _resource("", "v1", "Pod", "pods")
-EVENTS = _resource("", "v1", "Event", "events")
-NODES = _resource("", "v1", "Node", "nodes", namespaced=False)
-JOBS = _resource("batch", "v1", "Job", "jobs")
-BUILD_CONFIGS = _resource("build.openshift.io", "v1", "BuildConfig", "buildconfigs")
-BUILDS = _resource("build.openshift.io", "v1", "Build", "builds")
-IMAGE_STREAMS = _resource("image.openshift.io", "v1", "ImageStream", "imagestreams")
-IMAGE_STREAM_TAGS = _resource("image.openshift.io", "v1", "ImageStreamTag", "imagestreamtags")
-ACCESS_REVIEWS = _resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
-SUBJECT_REVIEWS = _resource("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", False)
-TOKEN_REVIEWS = _resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", False)
 
 
 class ClusterError(EngineUnavailable):
@@ -106,56 +81,9 @@ class _Again(Exception):
         self.error, self.after = error, after
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where calls go: a server, what to be known as there, and the namespace of all that Amun makes."""
-
-    configuration: kubernetes.Configuration
-    namespace: str
-
-
-def place(settings: Settings) -> Place:
-    """Find the cluster: as the settings say, else by the service account of this pod, else by the kubeconfig.
-
-    Raises `EngineUnavailable` where none of them leads to one.
-    """
-    configuration = kubernetes.Configuration()
-    try:
-        namespace = _load(settings, configuration)
-    except (config.ConfigException, OSError, ValueError) as exc:
-        raise EngineUnavailable(f"There is no way to a cluster: {exc}") from exc
-    if settings.cluster_ca:
-        configuration.ssl_ca_cert = settings.cluster_ca
-    configuration.verify_ssl = settings.cluster_verify_tls
-    configuration.connection_pool_maxsize = CONNECTIONS
-    configuration.retries = False  # urllib3's; ours know which answers are worth it
-    return Place(configuration, settings.namespace or namespace or "default")
-
-
-def _load(settings: Settings, configuration: kubernetes.Configuration) -> str | None:
-    """Fill in a configuration; returns the namespace that goes with it."""
-    if not settings.kubeconfig and not settings.kube_context and in_cluster():
-        config.load_incluster_config(client_configuration=configuration)
-        return _own_namespace()
-    file, context = settings.kubeconfig or None, settings.kube_context or None
-    config.load_kube_config(file, context=context, client_configuration=configuration)
-    contexts, active = config.list_kube_config_contexts(file)
-    wanted = context or active["name"]
-    namespaces = [one["context"].get("namespace") for one in contexts if one["name"] == wanted]
-    return next(iter(namespaces), None)
-
-
-def in_cluster() -> bool:
-    """Whether this process runs in a pod with a service account."""
-    loader = config.incluster_config
-    return bool(loader.os.environ.get(loader.SERVICE_HOST_ENV_NAME)) and loader.os.path.isfile(
-        loader.SERVICE_TOKEN_FILENAME
-    )
-
-
-def _own_namespace() -> str | None:
-    file = Path(config.incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
-    return file.read_text().strip() if file.is_file() else None
+def connect(settings: Settings) -> Cluster:
+    """The cluster that the settings lead to. Raises `EngineUnavailable` where they lead to none."""
+    return Cluster(find(settings), settings.cluster_timeout)
 
 
 class Cluster:

@@ -10,8 +10,7 @@ from dataclasses import replace
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
 from ...identifiers import is_valid
 from ...inspection import Accepted, Submission
-from . import cluster as kinds
-from . import names, records
+from . import kinds, names, records
 from .cluster import AlreadyThere, Cluster, NotFound
 from .environments import Environments
 from .records import Record

@@ -22,9 +22,8 @@ from ...logs import logger
 from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
-from . import builds, items, jobs, logs, names, nodes, records, rights, waiting
-from . import cluster as kinds
-from .cluster import Changed, Cluster, NotFound, Refused
+from . import builds, items, jobs, kinds, logs, names, nodes, records, rights, waiting
+from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations
 from .environments import Environments
 from .images import Images
@@ -64,7 +63,7 @@ class OpenShiftEngine(Engine):
     @functools.cached_property
     def cluster(self) -> Cluster:
         """Raises `EngineUnavailable` where there is no way to one."""
-        return Cluster(kinds.place(self._settings), self._settings.cluster_timeout)
+        return connect(self._settings)
 
     @functools.cached_property
     def _environments(self) -> Environments:
@@ -348,15 +347,13 @@ class OpenShiftEngine(Engine):
             job, pods = self._view.job(inspection.id), self._view.pods(inspection.id)
             self._jobs.stop(record, job, pods, running=cancelled)
         last = builds.newest(self._view.builds(record.environment))
-        if last is not None and builds.ongoing(last) and not self._wanted(record.environment, inspection.id):
+        if last is not None and builds.ongoing(last) and record.environment not in self._wanted(but=inspection.id):
             self._stop_build(last)
 
-    def _wanted(self, environment: str, but: str = "") -> bool:
-        """Whether another inspection waits for a build."""
+    def _wanted(self, but: str = "") -> set[str]:
+        """Environments that inspections wait for, this one left out."""
         known = self._watching.records() if self._watching is not None else []
-        return any(
-            one.environment == environment and one.cancelled_at is None and one.inspection.id != but for one in known
-        )
+        return {one.environment for one in known if one.cancelled_at is None and one.inspection.id != but}
 
     def _stop_build(self, build: builds.Document) -> None:
         if builds.stopped(build) is None:
@@ -396,9 +393,10 @@ class OpenShiftEngine(Engine):
 
     def tend(self) -> None:
         if self._watching is not None:
-            for build in self._watching.all_builds():
+            wanted = self._wanted()
+            for build in filter(builds.ongoing, self._watching.all_builds()):
                 name = build["metadata"]["labels"].get(names.BUILD_CONFIG, "")
-                if builds.ongoing(build) and names.generation(name) and not self._wanted(name):
+                if names.generation(name) and name not in wanted:
                     self._stop_build(build)
         self._retention.expire()
 

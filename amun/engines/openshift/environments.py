@@ -19,8 +19,7 @@ from ... import dockerfile, manifests
 from ...errors import RequestTooLarge
 from ...inspection import Inspection
 from ...logs import logger
-from . import builds, logs, names, records
-from . import cluster as kinds
+from . import builds, kinds, logs, names, records
 from .cluster import AlreadyThere, Cluster, Refused
 from .nodes import Placement
 from .records import LARGEST, Record, owner_reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from . import cluster as kinds
+from . import kinds
 from .cluster import Cluster, ClusterError
 
 # The integrated registry, by its names inside the cluster: NAMESPACE/NAME:TAG is an ImageStreamTag there.

@@ -15,8 +15,7 @@ from ...inspection import BuildState
 from ...logs import logger
 from ...manifests import Surroundings
 from ...settings import Settings
-from . import cluster as kinds
-from . import items, names, records, waiting
+from . import items, kinds, names, records, waiting
 from .cluster import AlreadyThere, Cluster, NotFound
 from .nodes import Placement
 from .records import Reason, Record

@@ -61,5 +61,5 @@ def generation(name: str) -> int:
 
 
 def selector(**wanted: str) -> str:
-    """A label selector of Amun's objects of one kind; underscores in names stand for nothing but themselves."""
+    """A label selector of Amun's objects that have these labels."""
     return ",".join([f"{APP}=amun", *(f"{name}={value}" for name, value in wanted.items())])

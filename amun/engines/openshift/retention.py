@@ -9,8 +9,7 @@ from typing import Any
 from ... import clock
 from ...logs import logger
 from ...settings import Settings
-from . import cluster as kinds
-from . import names
+from . import kinds, names
 from .cluster import Cluster
 
 PERIOD = 600.0

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ...errors import EngineUnavailable
-from . import cluster as kinds
+from . import kinds
 from .cluster import Cluster, ClusterError
 
 REMEMBERED = 60.0

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import EngineUnavailable, InspectionNotFound
-from . import builds, names, records
-from . import cluster as kinds
+from . import builds, kinds, names, records
 from .cache import Cache, Watched
 from .cluster import Cluster
 from .records import Record
