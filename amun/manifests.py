@@ -48,6 +48,7 @@ class Surroundings:
         annotations: annotations of the job.
         owner: reference to the object with which the job goes.
         account: file of a container that the engine reads when the container has ended, its termination message.
+        last_words: seconds that the runner has after the grace, to report what it has ended.
         attempts: how often an item is started when the platform fails it.
         devices: extended resources of the run, by name.
     """
@@ -64,6 +65,7 @@ class Surroundings:
     annotations: Mapping[str, str] | None = None
     owner: Mapping[str, str] | None = None
     account: str | None = None
+    last_words: int = 0
     attempts: int = 1
     devices: Mapping[str, str] | None = None
 
@@ -124,7 +126,7 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
         restricted=RESTRICTED,
         mounts=MOUNTS,
         user=surroundings.user,
-        grace=surroundings.grace,
+        grace=surroundings.grace + surroundings.last_words,
         deadline=surroundings.deadline,
         affinity=surroundings.affinity,
         pull_policy=surroundings.pull_policy,

@@ -408,6 +408,17 @@ def test_run_pods_keep_the_restricted_standard_whatever_is_asked_for(make: Make)
     assert "@sha256:" in pod["containers"][0]["image"]
 
 
+def test_what_is_cancelled_has_its_grace_and_its_runner_time_to_report(make: Make) -> None:
+    _, desk = make()
+    made = desk.submit(quick(), script="trap '' TERM; echo started; while :; do sleep 1; done")
+    desk.printed(made, "started")
+    desk.engine.cancel(made)
+    desk.end(made, "cancelled")
+    report = desk.report(made)
+    assert (report["signal"], report["exit_code"]) == ("SIGKILL", 137)
+    assert report["usage"]["ru_utime"] is not None
+
+
 def test_one_delete_removes_all_that_an_inspection_has(make: Make) -> None:
     scene, desk = make()
     made = desk.submit(quick(), script="echo started; sleep 60")

@@ -29,6 +29,9 @@ MARGIN = 60
 """Seconds that a pod has beside its deadline and grace: to describe the hardware, and to report. The runner keeps the
 deadline itself, from the script's start; the pod's own is for a runner that cannot."""
 
+LAST_WORDS = 10
+"""Seconds that a runner has to report, after what it was told to end has had its grace."""
+
 LOG_LIMIT = 4 * 1024**2
 """Bytes kept of each stream: kubelets begin a new log file at 10 MiB, and the API server serves only the newest."""
 
@@ -67,7 +70,8 @@ class Jobs:
         return Surroundings(
             payload={"projected": {"defaultMode": 0o555, "sources": sources}},
             user=None,
-            grace=settings.grace + 5,
+            grace=settings.grace,
+            last_words=LAST_WORDS,
             output_limit=min(settings.output_limit, LOG_LIMIT),
             deadline=run.timeout + settings.grace + MARGIN + settings.start_deadline,
             affinity=self._placement.affinity(run.requests.hardware),
