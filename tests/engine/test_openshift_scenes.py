@@ -513,6 +513,7 @@ def test_the_engine_is_chosen_by_what_is_there(make: Make, tmp_path: Path, monke
     scene.server.without = frozenset({"build.openshift.io"})
     with pytest.raises(ValueError, match=r"build\.openshift\.io"):
         engines.load(chosen)
+    scene.server.without = frozenset()
 
 
 # -- what it costs, and what goes -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from .records import Record
 
 Document = Mapping[str, Any]
 
-SYNCED = 60.0
+SYNCED = 20.0
 """Seconds that a controller waits for its first lists."""
 
 
