@@ -146,7 +146,7 @@ def _true_of(flags: object) -> set[str]:
 def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str]) -> dict[str, Any]:
     # The engine saw the runner's exit code, which is the script's; a report that says otherwise is a forgery.
     code = outcome.exit_code if outcome.exit_code is not None else ran.get("exit_code")
-    code = code if isinstance(code, int) else KILLED
+    code = KILLED if (number := _integer(code)) is None else number
     return {
         "exit_code": code,
         "signal": _text(ran.get("signal")) if "exit_code" in ran else _signal_name(outcome.exit_code),

@@ -22,6 +22,8 @@ from amun.settings import Settings
 from amun.specification import Specification
 
 BASE = "localhost/amun/base:bookworm"
+# What a shell runs in the background ignores it, and so would the programs under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("KUBECONFIG", None)  # Whoever runs the tests did not mean their own cluster.
 # No deadlines: the machine may be busy. In CI the same examples each time: a run says something of the change.
 hypothesis.settings.register_profile("amun", deadline=None, derandomize=bool(os.environ.get("CI")))

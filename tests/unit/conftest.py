@@ -1,0 +1,13 @@
+"""Which unit tests are slow: those of the cluster that the tests play, and those that go by HTTP for many cases."""
+
+from __future__ import annotations
+
+import pytest
+
+SLOW = ("test_apiserver_", "test_archive_", "test_auth_matrix", "test_deployment", "test_world")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
