@@ -292,7 +292,9 @@ class OpenShiftEngine(Engine):
     def _give_up(self, record: Record, build: builds.Document) -> None:
         """End a Build that could not start in time, be it that its pod could not even be made."""
         pods = self._view.build_pods(build["metadata"]["name"])
-        overdue = self._jobs.overdue(pods) or (None if pods else self._without_pods(record, build))
+        overdue = self._jobs.overdue(pods)
+        if not pods and (build.get("status") or {}).get("reason"):  # without one it only waits for its turn
+            overdue = self._without_pods(record, build)
         if overdue is not None and builds.stopped(build) is None:
             self._environments.stop(build, overdue.reason, overdue.message)
 
