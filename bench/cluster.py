@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from amun import logs, status
 from amun.controller import Controller
 from amun.engines.openshift import names
@@ -183,7 +181,7 @@ def _react(bench: Bench, inspection_id: str) -> float:
 
 
 LISTING = """
-import resource, sys, time
+import sys, time
 from amun.settings import Settings
 from amun.service import create_app
 from amun.engines import load
@@ -255,7 +253,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often what varies is measured")
     chosen = parser.parse_args()
     logs.configure("ERROR", "console")
-    structlog.contextvars.clear_contextvars()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="amun-bench-") as name:
         bench = Bench(Path(name), chosen.kept, chosen.rounds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -42,6 +42,13 @@ def check_item(inspection: Inspection, item: int) -> None:
         raise ItemNotFound(f"Inspection {inspection.id!r} has no item {item}; there are {len(inspection.items)}.")
 
 
+def lacks_labels(wanted: Mapping[str, str], node: Node) -> Iterator[str]:
+    """Which labels a node lacks, a sentence each."""
+    for label, value in wanted.items():
+        if node.labels.get(label) != value:
+            yield f"Requested the label {label}={value}, the node has {node.labels.get(label, 'none')}."
+
+
 class Engine(ABC):
     """Builds environments and runs scripts in them.
 
@@ -71,9 +78,7 @@ class Engine(ABC):
         gpu = hardware.gpu
         if gpu is not None and not any(device.get("vendor") == gpu.vendor for device in node.gpus):
             yield f"Requested {gpu.count} x {gpu.vendor}, the node has none."
-        for label, value in hardware.node_selector.items():
-            if node.labels.get(label) != value:
-                yield f"Requested the label {label}={value}, the node has {node.labels.get(label, 'none')}."
+        yield from lacks_labels(hardware.node_selector, node)
 
     @abstractmethod
     def resolve(self, base: str) -> str | None:

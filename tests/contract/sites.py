@@ -176,10 +176,14 @@ class Desk:
 
     # -- controllers --------------------------------------------------------------------------------------------
 
+    def controlling(self) -> Engine:
+        """The engine as a controller has it."""
+        return self.site.engine()
+
     @contextlib.contextmanager
     def controlled(self) -> Iterator[Controller]:
         """With a controller at work on an engine of its own, as it is in production."""
-        controller = Controller(self.site.engine())
+        controller = Controller(self.controlling())
         thread = threading.Thread(target=controller.run, name="controller")
         thread.start()
         try:

@@ -6,15 +6,12 @@ what is never asked for is one too many.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from amun import engines
-from amun.controller import Controller
 from amun.engines.base import Engine
 from amun.engines.openshift import kinds, names
 from amun.engines.openshift.cluster import Cluster, connect
@@ -68,18 +65,6 @@ class GrantedDesk(Desk):
     def controlling(self) -> Engine:
         """The engine as a controller has it."""
         return engines.load(self.site.settings.model_copy(update=self.site.as_("amun-controller")))
-
-    @contextlib.contextmanager
-    def controlled(self) -> Iterator[Controller]:
-        controller = Controller(self.controlling())
-        thread = threading.Thread(target=controller.run, name="controller")
-        thread.start()
-        try:
-            yield controller
-        finally:
-            controller.stop()
-            thread.join(60)
-            assert not thread.is_alive()
 
 
 # -- scenes -----------------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 
 from ...auth import choice
 from ...auth.cluster import NEEDED
@@ -51,15 +50,10 @@ def _by_token(settings: Settings) -> bool:
         return False
 
 
-def _rights(
-    cluster: Cluster, name: str, where: str, needed_rights: Iterable[Right], remedy: str, *, needed: bool
-) -> Check:
-    asked = list(needed_rights)
+def _rights(cluster: Cluster, name: str, where: str, asked: Sequence[Right], remedy: str, *, needed: bool) -> Check:
     try:
-        with ThreadPoolExecutor(8) as threads:
-            allowed = list(threads.map(Rights(cluster).allowed, asked))
+        missing = Rights(cluster).missing(asked)
     except EngineUnavailable as exc:
         return Check(name, False, where, str(exc), remedy, needed)
-    missing = [str(right) for right, may in zip(asked, allowed, strict=True) if not may]
-    why = f"This account may not {', '.join(missing)}." if missing else "This account has them all."
+    why = f"This account may not {', '.join(map(str, missing))}." if missing else "This account has them all."
     return Check(name, not missing, where, why, remedy, needed)

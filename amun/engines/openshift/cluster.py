@@ -1,4 +1,4 @@
-"""Calls to the API server: the only module that knows the client libraries.
+"""Calls to the API server: this module and `place` alone know the client libraries.
 
 Documents go in and come out as plain dictionaries. Transport errors, 429 and 5xx are tried again a few times, as long
 as the server asks for (Retry-After); what is left of errors is one of
@@ -40,7 +40,7 @@ METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io"
 
 
 class ClusterError(EngineUnavailable):
-    """The API server said no. `status` of the answer, and the server's own sentence."""
+    """The API server said no: `code` of the answer, and the server's own sentence."""
 
     def __init__(self, message: str, code: int = 0, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -66,11 +66,6 @@ class Gone(ClusterError):
 
 class Refused(ClusterError):
     """401, 403 and 422: trying again will not help by itself."""
-
-    @property
-    def quota(self) -> bool:
-        """Whether a quota is used up, which changes when others end."""
-        return "exceeded quota" in str(self)
 
 
 class _Again(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
@@ -74,21 +74,26 @@ class Declarations:
 
     def cancel(self, inspection_id: str, moment: str) -> None:
         """Note that it is to be stopped. Raises `InspectionNotFound`."""
-        self._change(inspection_id, records.cancelled(moment))
+        with _found(inspection_id):
+            self._cluster.patch(kinds.CONFIG_MAPS, inspection_id, records.cancelled(moment))
 
     def delete(self, inspection_id: str) -> None:
         """Its Job and pods go with it. Raises `InspectionNotFound`."""
-        if not is_valid(inspection_id):
-            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
-        try:
+        with _found(inspection_id):
             self._cluster.remove(kinds.CONFIG_MAPS, inspection_id)
-        except NotFound as exc:
-            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.") from exc
 
-    def _change(self, inspection_id: str, change: dict[str, object]) -> None:
-        if not is_valid(inspection_id):
-            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
-        try:
-            self._cluster.patch(kinds.CONFIG_MAPS, inspection_id, change)
-        except NotFound as exc:
-            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.") from exc
+
+def check_id(inspection_id: str) -> None:
+    """Raise `InspectionNotFound` for what no inspection is named: it must not become part of an address."""
+    if not is_valid(inspection_id):
+        raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+
+
+@contextlib.contextmanager
+def _found(inspection_id: str) -> Iterator[None]:
+    """What is done in it is done to an inspection that is there, or raises `InspectionNotFound`."""
+    check_id(inspection_id)
+    try:
+        yield
+    except NotFound as exc:
+        raise InspectionNotFound(f"There is no inspection {inspection_id!r}.") from exc

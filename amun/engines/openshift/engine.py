@@ -16,7 +16,6 @@ from typing import Any
 
 from ... import buildlog, clock, framing, metrics, report, status
 from ...errors import InspectionNotFound
-from ...identifiers import is_valid
 from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
 from ...logs import logger
 from ...settings import Settings
@@ -24,7 +23,7 @@ from ...specification import Hardware
 from ..base import Engine, Queue, check_item
 from . import builds, items, jobs, kinds, logs, names, nodes, records, rights, waiting
 from .cluster import Changed, Cluster, NotFound, Refused, connect
-from .declarations import Declarations
+from .declarations import Declarations, check_id
 from .environments import Environments
 from .images import Images
 from .jobs import Jobs
@@ -143,17 +142,12 @@ class OpenShiftEngine(Engine):
         return self._record(inspection_id).inspection
 
     def _record(self, inspection_id: str) -> Record:
-        if not is_valid(inspection_id):
-            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
+        check_id(inspection_id)
         return self._view.record(inspection_id)
 
     def observe(self, inspection_id: str) -> Observation:
-        self._check_id(inspection_id)
+        check_id(inspection_id)
         return observe(self._view, inspection_id, self._settings.attempts)
-
-    def _check_id(self, inspection_id: str) -> None:
-        if not is_valid(inspection_id):
-            raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
 
     def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
         for start in range(0, len(ids), TOGETHER):

@@ -22,7 +22,7 @@ from ...logs import logger
 from . import builds, kinds, logs, names, records
 from .cluster import AlreadyThere, Cluster, Refused
 from .nodes import Placement
-from .records import LARGEST, Record, owner_reference
+from .records import LARGEST, Record
 
 FAILED = "failed"
 
@@ -123,7 +123,7 @@ class Environments:
         metadata = {"name": name, "labels": labels, "annotations": annotations}
         made = self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": first})
         for number in range(1, len(others) + 1):
-            owners = {"metadata": {"ownerReferences": [owner_reference(made, "ConfigMap")]}}
+            owners = {"metadata": {"ownerReferences": [records.reference("ConfigMap", name, made["metadata"]["uid"])]}}
             self._cluster.patch(kinds.CONFIG_MAPS, f"{name}-part-{number}", owners)
         uid: str = made["metadata"]["uid"]
         return uid

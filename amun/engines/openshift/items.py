@@ -40,9 +40,9 @@ def states(
     for pod in pods:
         by_item[index(pod)].append(pod)
     succeeded, failed = (_indexes(job, name) for name in ("completedIndexes", "failedIndexes"))
-    found = []
+    found, job_over = [], over(job)
     for item in inspection.items:
-        state = _state(inspection, item, by_item[item], over(job), attempts)
+        state = _state(inspection, item, by_item[item], job_over, attempts)
         if state.state == "waiting" and state.container is None:
             state = _without_pod(state, item in succeeded, item in failed)
         if state.state == "waiting" and stopped is not None:

@@ -12,6 +12,7 @@ from ... import formats
 from ...inspection import Node
 from ...settings import Settings
 from ...specification import Hardware
+from ..base import lacks_labels
 
 GPU_PRODUCT = "nvidia.com/gpu.product"
 """Label in which NVIDIA's GPU feature discovery tells the product."""
@@ -66,9 +67,7 @@ class Placement:
 
     def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
         """What a node lacks of the hardware requested, a sentence each."""
-        for label, value in self.selector(hardware).items():
-            if node.labels.get(label) != value:
-                yield f"Requested the label {label}={value}, the node has {node.labels.get(label, 'none')}."
+        yield from lacks_labels(self.selector(hardware), node)
         for vendor, count in self.devices(hardware).items():
             has = sum(device["count"] for device in node.gpus if device.get("vendor") == vendor)
             if has < int(count):
@@ -139,7 +138,7 @@ def _kind(node: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         tuple(sorted(_labels(node).items())),
         status["nodeInfo"]["architecture"],
-        *(tuple(sorted(_capacity(node).items())),),
+        tuple(sorted(_capacity(node).items())),
     )
 
 

@@ -156,14 +156,8 @@ def owner_label(owner: str) -> str:
     return hashlib.sha256(owner.encode()).hexdigest()[: names.LABEL_DIGITS]
 
 
-def owner_reference(document: Mapping[str, Any], kind: str, version: str = "v1") -> dict[str, Any]:
-    """Makes an object go when its owner goes."""
-    metadata = document["metadata"]
-    return reference(kind, metadata["name"], metadata["uid"], version)
-
-
 def reference(kind: str, name: str, uid: str, version: str = "v1") -> dict[str, Any]:
-    """An owner by name and uid."""
+    """An owner by name and uid: the object goes when it goes."""
     return {"apiVersion": version, "kind": kind, "name": name, "uid": uid}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -77,11 +77,15 @@ class Rights:
         with self._lock:
             asked_at, missing = self._missing.get(needed, (float("-inf"), []))
             if missing or time.monotonic() - asked_at > REMEMBERED:
-                with ThreadPoolExecutor(8) as threads:
-                    allowed = list(threads.map(self.allowed, needed))
-                missing = [right for right, may in zip(needed, allowed, strict=True) if not may]
+                missing = self.missing(needed)
                 self._missing[needed] = time.monotonic(), missing
             return missing
+
+    def missing(self, needed: Sequence[Right]) -> list[Right]:
+        """Which of them this service account does not have, asked now. Raises `EngineUnavailable`."""
+        with ThreadPoolExecutor(8) as threads:
+            allowed = list(threads.map(self.allowed, needed))
+        return [right for right, may in zip(needed, allowed, strict=True) if not may]
 
     def allowed(self, right: Right) -> bool:
         """Whether this service account has a right in the namespace."""

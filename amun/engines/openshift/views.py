@@ -78,9 +78,11 @@ class Watching(View):
         self._asking = Asking(cluster)
         active = names.selector(**{names.KIND: names.RECORD, names.STATE: names.ACTIVE})
         self._records = Cache(cluster, Watched(kinds.CONFIG_MAPS, active, records.from_document, _no_group), changed)
-        self._jobs = Cache(cluster, Watched(kinds.JOBS, "app=amun", _slim, _no_group), changed)
+        self._jobs = Cache(cluster, Watched(kinds.JOBS, names.selector(), _slim, _no_group), changed)
         self._pods = Cache(cluster, Watched(kinds.PODS, "", _slim_pod, _group_of_pod), changed)
-        self._builds = Cache(cluster, Watched(kinds.BUILDS, "app=amun", _slim, _label(names.BUILD_CONFIG)), changed)
+        self._builds = Cache(
+            cluster, Watched(kinds.BUILDS, names.selector(), _slim, _label(names.BUILD_CONFIG)), changed
+        )
         self._caches = (self._records, self._jobs, self._pods, self._builds)
 
     def start(self) -> None:
@@ -94,11 +96,6 @@ class Watching(View):
     def stop(self) -> None:
         for cache in self._caches:
             cache.stop()
-
-    @property
-    def current(self) -> bool:
-        """Whether all watches are well."""
-        return all(cache.synced.is_set() for cache in self._caches)
 
     def records(self) -> list[Record]:
         """All that are not closed."""
