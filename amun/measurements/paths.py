@@ -1,0 +1,98 @@
+"""Metric paths: which number of a JSON object, in one line of text.
+
+Keys are joined by ``.``, the element of a list is ``[0]``; a key that is empty or contains ``.``, ``[``, ``]`` or ``"``
+is written ``["as a JSON string"]``. Every number has one path, and a path names one number at most.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+Step = str | int
+"""A key of an object, or an index of a list."""
+
+_PART = re.compile(r'\[(?P<index>0|[1-9][0-9]*)\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]|(?P<dot>\.?)(?P<key>[^.\[\]"]+)')
+_HALF = re.compile("[\ud800-\udfff]")
+_QUOTE = re.compile(rf'[.\[\]"]|{_HALF.pattern}')
+
+
+def numbers(document: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+    """Yield path and value of every finite number in a JSON object, in its own order.
+
+    Booleans are no numbers, nor are integers beyond the range of a double.
+    """
+    # Not recursive: how deep it is nested is the script's choice. Levels are iterators; each has the path before it.
+    levels: list[Iterator[tuple[str, object]]] = [iter(_children("", document))]
+    while levels:
+        for path, value in levels[-1]:
+            if isinstance(value, Mapping | list):
+                levels.append(iter(_children(path, value)))
+                break
+            if (number := finite(value)) is not None:
+                yield path, number
+        else:
+            levels.pop()
+
+
+def _children(path: str, value: Mapping[str, object] | list[object]) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        return ((path + _written(key, first=not path), child) for key, child in value.items())
+    return ((f"{path}[{index}]", child) for index, child in enumerate(value))
+
+
+def _written(key: str, first: bool) -> str:
+    if key and not _QUOTE.search(key):
+        return key if first else f".{key}"
+    # Half a surrogate pair cannot be written in UTF-8 unless it is escaped.
+    return f"[{json.dumps(key, ensure_ascii=bool(_HALF.search(key)))}]"
+
+
+def finite(value: object) -> float | None:
+    """The number that a JSON value is, as a double; None for anything else. Minus zero is zero."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number + 0.0 if math.isfinite(number) else None
+
+
+def written(steps: Sequence[Step]) -> str:
+    """Return the path of these keys and indices."""
+    path = ""
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else _written(step, first=not path)
+    return path
+
+
+def read(path: str) -> tuple[Step, ...] | None:
+    """Return the keys and indices of a path, None where it is none."""
+    steps: list[Step] = []
+    at = 0
+    while at < len(path):
+        part = _PART.match(path, at)
+        if part is None or (part["key"] and bool(part["dot"]) != bool(steps)):
+            return None
+        try:
+            steps.append(_step(part))
+        except ValueError:
+            return None
+        at = part.end()
+    return tuple(steps) if steps and isinstance(steps[0], str) else None
+
+
+def _step(part: re.Match[str]) -> Step:
+    if part["index"]:
+        return int(part["index"])
+    key: str = json.loads(part["quoted"]) if part["quoted"] else part["key"]
+    return key
+
+
+def canonical(path: str) -> str:
+    """Return the one way to write this path; what is no path stays as it is."""
+    steps = read(path)
+    return path if steps is None else written(steps)
