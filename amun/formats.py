@@ -50,6 +50,10 @@ _PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9_.+:=~^@-]*(/[A-Za-z0-9][A-Za-z0-9
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({_HOST_PART.replace('A-Z', '')}\.)*{_HOST_PART.replace('A-Z', '')}")
 
+# The key of an object as it is, or as a JSON string in brackets; the index of a list in brackets.
+_KEY, _QUOTED = r'[^.\[\]"]+', r'\["(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"\]'
+_METRIC = re.compile(rf"(?:{_KEY}|{_QUOTED})(?:\.{_KEY}|{_QUOTED}|\[(?:0|[1-9][0-9]*)\])*")
+
 
 def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
     """Register a checker; jsonschema asks it about values of every type, and only strings have a format."""
@@ -212,6 +216,21 @@ def pep508_marker(text: str) -> None:
 def batch_size(text: str) -> None:
     if not re.fullmatch(r"0{0,9}([1-9][0-9]{0,2}|1000)", text):
         raise ValueError("must be an integer from 1 to 1000")
+
+
+@_format("warmup")
+def warmup(text: str) -> None:
+    if not re.fullmatch(r"0{0,9}[0-9]{1,3}", text, re.ASCII):
+        raise ValueError("must be an integer from 0 to 999")
+
+
+@_format("metric-path")
+def metric_path(text: str) -> None:
+    """Keys and indices from the object that a script prints down to a number."""
+    if not _METRIC.fullmatch(text):
+        raise ValueError(
+            "must be a path of keys and indices, such as 'latency.p99', 'runs[0].rate' or '[\"a.key\"].rate'"
+        )
 
 
 def complaint(check: Callable[[str], None], text: str) -> str | None:

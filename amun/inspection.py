@@ -33,8 +33,8 @@ class Inspection:
 
     @property
     def items(self) -> range:
-        """Indices of its items."""
-        return range(0 if self.script_sha256 is None else self.specification.batch_size)
+        """Indices of its items; the first `specification.warmup` of them are the warm-ups."""
+        return range(0 if self.script_sha256 is None else self.specification.items)
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,9 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
     return _render(
         "job.yaml.j2",
         inspection_id=inspection.id,
+        items=specification.items,
         batch_size=specification.batch_size,
+        warmup=specification.warmup,
         parallelism=specification.parallelism,
         allowed_failures=specification.allowed_failures,
         labels={"app": "amun", "inspection": inspection.id, **(surroundings.labels or {})},

@@ -21,6 +21,9 @@ SCRIPT_MAX = 2**20
 FILES_MAX = 4 * 2**20
 """Bytes of all files together."""
 
+ITEMS_MAX = 1000
+"""Items of one job, warm-ups included."""
+
 VARIABLE_MAX = 2**17
 """Bytes of ``NAME=value`` and the NUL after it: Linux starts no program with a longer one (MAX_ARG_STRLEN)."""
 
@@ -61,12 +64,27 @@ def sizes(document: object) -> Found:
             yield ("environment", index, "value"), f"must have at most {VARIABLE_MAX} bytes, the name included"
 
 
-def failures_within_batch(document: object) -> Found:
-    """No more items can fail than there are."""
-    batch_size, allowed = _object(document).get("batch_size"), _object(document).get("allowed_failures")
-    items = 1 if batch_size is None else _integer(batch_size)
-    if items is not None and isinstance(allowed, int) and allowed > items:
-        yield ("allowed_failures",), f"must be at most batch_size, which is {items}"
+def items_within_limits(document: object) -> Found:
+    """There are not too many items, and no more can fail than there are."""
+    asked = _object(document)
+    batch_size = 1 if asked.get("batch_size") is None else _integer(asked["batch_size"], formats.batch_size)
+    warmup = 0 if asked.get("warmup") is None else _integer(asked["warmup"], formats.warmup)
+    if batch_size is None or warmup is None:
+        return
+    if warmup and batch_size <= ITEMS_MAX < warmup + batch_size:
+        yield ("warmup",), f"must be at most {ITEMS_MAX} together with batch_size, which is {batch_size}"
+    allowed, items = asked.get("allowed_failures"), warmup + batch_size
+    if isinstance(allowed, int) and allowed > items:
+        named = f"warmup + batch_size, which are {items}" if warmup else f"batch_size, which is {items}"
+        yield ("allowed_failures",), f"must be at most {named}"
+
+
+def metrics_once(document: object) -> Found:
+    """No metric is described twice."""
+    first: dict[str, int] = {}
+    for index, path in _strings(document, "metrics", "path"):
+        if first.setdefault(path, index) != index:
+            yield ("metrics", index, "path"), f"must not be the same metric as metrics[{first[path]}]"
 
 
 def node_labels(document: object) -> Found:
@@ -107,7 +125,8 @@ RULES: tuple[Callable[[object], Found], ...] = (
     files_apart,
     variables_once,
     sizes,
-    failures_within_batch,
+    items_within_limits,
+    metrics_once,
     node_labels,
     pipfile_with_lock,
     locked_packages,
@@ -136,9 +155,9 @@ def _strings(document: object, field: str, key: str) -> Iterator[tuple[int, str]
             yield index, value
 
 
-def _integer(value: object) -> int | None:
-    """Read a batch size as callers write it."""
-    if isinstance(value, str) and formats.conforms(formats.batch_size, value):
+def _integer(value: object, form: Callable[[str], None]) -> int | None:
+    """Read a number of items as callers write it: it may be a string of that form."""
+    if isinstance(value, str) and formats.conforms(form, value):
         return int(value)
     return value if isinstance(value, int) else None
 

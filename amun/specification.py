@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from .errors import InvalidSpecification
 from .formats import absolute_path
@@ -26,6 +26,7 @@ __all__ = [
     "File",
     "Gpu",
     "Hardware",
+    "Metric",
     "Python",
     "Requests",
     "Run",
@@ -173,6 +174,18 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A number in the reports of the items, by its path: what it is measured in, and which way is better, if told."""
+
+    path: str
+    unit: str | None = None
+    better: Literal["lower", "higher"] | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        return _given(vars(self))
+
+
+@dataclass(frozen=True)
 class Python:
     """A Pipfile and its Pipfile.lock as JSON; both empty is "no locked stack"."""
 
@@ -209,9 +222,16 @@ class Specification:
     environment: tuple[Variable, ...] = ()
     script: str | None = None
     batch_size: int = 1
+    warmup: int = 0
+    metrics: tuple[Metric, ...] = ()
     parallelism: int = 1
     allowed_failures: int = 0
     extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def items(self) -> int:
+        """How many items a job of it has; the first `warmup` of them are not counted."""
+        return self.warmup + self.batch_size
 
     @classmethod
     def from_document(cls, document: object, defaults: Defaults | None = None) -> Specification:
@@ -240,12 +260,18 @@ class Specification:
                 "identifier": given.get("identifier") or None,
                 "script": given.get("script") or None,
                 "batch_size": int(given.get("batch_size", 1)),
+                "warmup": int(given.get("warmup", 0)),
+                "metrics": tuple(Metric(**_given(metric)) for metric in given.get("metrics", ())),
                 "extras": extras,
             }
         )
 
     def to_document(self) -> dict[str, Any]:
-        """Return what was posted plus all defaults; `from_document` makes the same specification of it."""
+        """Return what was posted plus all defaults; `from_document` makes the same specification of it.
+
+        `warmup` and `metrics` are left out where they say nothing: parts of an earlier version, which there are while a
+        deployment is being upgraded, know neither.
+        """
         plain = {name: value for name, value in vars(self).items() if name != "extras"}
         return _given(
             plain
@@ -257,6 +283,8 @@ class Specification:
                 "python": self.python.to_document(),
                 "files": [dict(vars(file)) for file in self.files],
                 "environment": [dict(vars(variable)) for variable in self.environment],
+                "warmup": self.warmup or None,
+                "metrics": [metric.to_document() for metric in self.metrics] or None,
             }
             | dict(self.extras)
         )

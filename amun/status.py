@@ -152,7 +152,8 @@ def job_document(observation: Observation, found: Verdict) -> dict[str, Any] | N
     items = observation.items
     if not items:
         return None
-    pods = [item_document(item, found.over) for item in items]
+    warmup = observation.inspection.specification.warmup
+    pods = [item_document(item, found.over, item.item < warmup) for item in items]
     first = pods[0]
     if found.over and observation.build.outcome != "succeeded":
         reason = "BuildFailed" if found.phase == "build_failed" else found.reason
@@ -172,9 +173,9 @@ def job_document(observation: Observation, found: Verdict) -> dict[str, Any] | N
     }
 
 
-def item_document(item: ItemState, over: bool) -> dict[str, Any]:
+def item_document(item: ItemState, over: bool, warmup: bool = False) -> dict[str, Any]:
     """ITEM of API.md; one that was never started, and never will be, is over as well."""
-    document = asdict(item)
+    document = {**asdict(item), "warmup": warmup}
     document.pop("outcome")
     if over and item.state == "waiting":
         document.update(state="terminated", reason="NotStarted")

@@ -327,6 +327,20 @@ def test_too_many_failures_leave_the_rest_unstarted_and_parallelism_of_one_is_on
     ]
 
 
+def test_warm_ups_are_items_of_their_own_and_come_first(desk: Desk) -> None:
+    script = "echo $AMUN_ITEM of $AMUN_WARMUP + $AMUN_BATCH_SIZE; sleep 0.3"
+    metrics = [{"path": "rate", "unit": "1/s", "better": "higher"}]
+    made = desk.submit(script=script, warmup=1, batch_size=2, parallelism=3, metrics=metrics)
+    observation = desk.end(made, "succeeded", timeout=90)
+    assert [desk.report(made, item)["stdout_text"] for item in (0, 1, 2)] == [f"{i} of 1 + 2\n" for i in (0, 1, 2)]
+    pods = status.to_document(observation)["job"]["pods"]
+    assert [(pod["item"], pod["warmup"]) for pod in pods] == [(0, True), (1, False), (2, False)]
+    if desk.engine.name == "podman":  # on a cluster the Job controller starts them, `parallelism` at a time
+        assert str(pods[0]["finished_at"]) <= min(pod["started_at"] for pod in pods[1:])
+    specification = observation.inspection.specification
+    assert (specification.warmup, specification.metrics[0].better) == (1, "higher")
+
+
 def test_no_more_run_at_a_time_than_there_are_places_and_those_submitted_first_go_first(desk: Desk) -> None:
     package = quick()
     first = desk.submit(package, script="sleep 1", batch_size=2, parallelism=5)

@@ -109,6 +109,7 @@ def test_each_item_finds_the_place_that_it_was_promised(service: Service, matche
         "AMUN_INSPECTION_ID": matched,
         "AMUN_ITEM": str(item),
         "AMUN_BATCH_SIZE": "2",
+        "AMUN_WARMUP": "0",
     }
     assert (seen["home"], seen["directory"], seen["written"]) == ("/home/amun", "/home/amun", True)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amun.dockerfile import NEWLINE, build_arguments, context
-from amun.specification import File, Specification, Variable
+from amun.specification import File, Metric, Specification, Variable
 
 TESTS = Path(__file__).parent.parent
 GOLDEN = sorted(path for path in (TESTS / "golden" / "dockerfiles").iterdir())
@@ -88,6 +88,7 @@ def test_every_value_counts_and_the_same_ones_give_the_same_bytes() -> None:
 
 def test_script_and_placement_are_no_part_of_the_environment() -> None:
     other = replace(EVERYTHING, script="echo", identifier="other", batch_size=7, run=replace(PLAIN.run, timeout=1))
+    other = replace(other, warmup=2, metrics=(Metric("rate", "1/s", "higher"),))
     assert context(other) == context(EVERYTHING)
 
 

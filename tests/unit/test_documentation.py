@@ -22,7 +22,7 @@ def test_every_setting_is_in_the_readme_with_its_meaning() -> None:
 
 def test_the_readme_names_no_setting_that_is_not_there() -> None:
     known = {f"AMUN_{name.upper()}" for name in Settings.model_fields}
-    told_to_scripts = {"AMUN_INSPECTION_ID", "AMUN_ITEM", "AMUN_BATCH_SIZE"}
+    told_to_scripts = {"AMUN_INSPECTION_ID", "AMUN_ITEM", "AMUN_BATCH_SIZE", "AMUN_WARMUP"}
     of_the_client = {"AMUN_URL", "AMUN_TOKEN", "AMUN_TOKEN_FILE"}
     assert set(re.findall(r"AMUN_[A-Z_]+[A-Z]", README)) <= known | told_to_scripts | of_the_client
 

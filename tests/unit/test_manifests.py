@@ -44,6 +44,7 @@ def inspection(**fields: Any) -> Inspection:
 
 
 BATCH = {
+    "warmup": 2,
     "batch_size": 20,
     "parallelism": 4,
     "allowed_failures": 2,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from amun import rules
 from amun.errors import InvalidSpecification
-from amun.specification import Defaults, File, Gpu, Hardware, Python, Requests, Specification, problems
+from amun.specification import Defaults, File, Gpu, Hardware, Metric, Python, Requests, Specification, problems
 
 CASES = sorted((Path(__file__).parent.parent / "cases").glob("*.json"))
 SHA = "sha256:" + "0" * 64
@@ -104,6 +104,33 @@ def test_empty_is_the_same_as_leaving_out(empty: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("given", "meant"), [("5", 5), ("1000", 1000), ("007", 7), (12, 12)])
 def test_a_batch_size_may_be_a_numeric_string(given: object, meant: int) -> None:
     assert Specification.from_document({"base": "fedora:41", "batch_size": given}).batch_size == meant
+
+
+@pytest.mark.parametrize(("given", "meant"), [("0", 0), ("999", 999), ("007", 7), (12, 12), (None, 0)])
+def test_a_number_of_warm_ups_may_be_a_numeric_string(given: object, meant: int) -> None:
+    specification = Specification.from_document({"base": "fedora:41", "warmup": given})
+    assert (specification.warmup, specification.items) == (meant, meant + 1)
+
+
+def test_metrics_are_taken_as_they_are_described() -> None:
+    described = [
+        {"path": "a", "unit": None, "better": "lower"},
+        {"path": '["a.b"][0].c d', "unit": "rows/s"},
+        {"path": "b"},
+    ]
+    specification = Specification.from_document({"base": "fedora:41", "metrics": described})
+    assert specification.metrics == (Metric("a", None, "lower"), Metric('["a.b"][0].c d', "rows/s"), Metric("b"))
+    assert specification.to_document()["metrics"] == [
+        {"path": "a", "better": "lower"},
+        {"path": '["a.b"][0].c d', "unit": "rows/s"},
+        {"path": "b"},
+    ]
+
+
+def test_what_says_nothing_of_warm_ups_and_metrics_is_as_parts_of_an_earlier_version_know_it() -> None:
+    for nothing in ({}, {"warmup": 0, "metrics": []}, {"warmup": "0", "metrics": None}):
+        document = Specification.from_document({"base": "fedora:41", **nothing}).to_document()
+        assert document.keys().isdisjoint({"warmup", "metrics"})
 
 
 def test_a_stored_specification_can_be_sent_back() -> None:
@@ -240,6 +267,24 @@ REFUSED: list[tuple[dict[str, Any], set[str]]] = [
     ({"allowed_failures": -1}, {"allowed_failures"}),
     ({"allowed_failures": 2}, {"allowed_failures"}),
     ({"allowed_failures": 6, "batch_size": "5"}, {"allowed_failures"}),
+    ({"warmup": -1}, {"warmup"}),
+    ({"warmup": 1000}, {"warmup"}),
+    ({"warmup": "1000"}, {"warmup"}),
+    ({"warmup": "1\n"}, {"warmup"}),
+    ({"warmup": "\u0665"}, {"warmup"}),
+    ({"warmup": False}, {"warmup"}),
+    ({"warmup": "1", "batch_size": "1000"}, {"warmup"}),
+    ({"warmup": 2, "batch_size": 1, "allowed_failures": 4}, {"allowed_failures"}),
+    ({"metrics": {"path": "a"}}, {"metrics"}),
+    ({"metrics": ["a"]}, {"metrics[0]"}),
+    ({"metrics": [{}]}, {"metrics[0].path"}),
+    ({"metrics": [{"path": "a"}, {"path": "a", "unit": "s"}]}, {"metrics[1].path"}),
+    ({"metrics": [{"path": path} for path in ("", ".", "a.", ".a", "a..b", "[0]", "a[01]", "a[-1]", "a]", '["a',
+                                              "['a']", 'a.["b"]', "a[0]b", 'a["\n"]', "x" * 501, None)]},
+     {f"metrics[{i}].path" for i in range(16)}),
+    ({"metrics": [{"path": "a", "unit": "", "better": "less"}, {"path": "b", "unit": "a\nb", "better": True}]},
+     {f"metrics[{i}].{field}" for i in range(2) for field in ("unit", "better")}),
+    ({"metrics": [{"path": f"a{i}"} for i in range(201)]}, {"metrics"}),
     ({"update": "yes"}, {"update"}),
     ({"upgrade_pip": 1}, {"upgrade_pip"}),
     ({"package_manager": "poetry"}, {"package_manager"}),
@@ -385,14 +430,25 @@ def test_all_offending_fields_are_told_at_once() -> None:
 
 
 def test_a_misspelt_field_is_told_its_nearest_known_name() -> None:
-    told = messages({"base": "b", "batc_size": 1, "run": {"request": {}}, "zzz": 1})
+    told = messages(
+        {"base": "b", "batc_size": 1, "run": {"request": {}}, "zzz": 1, "metrics": [{"path": "a", "beter": 1}]}
+    )
     assert told["batc_size"] == "unknown field; did you mean `batch_size`?"
     assert told["run.request"] == "unknown field; did you mean `requests`?"
     assert told["zzz"] == "unknown field"
+    assert told["metrics[0].beter"] == "unknown field; did you mean `better`?"
 
 
 def test_an_identifier_that_is_too_long_is_told_the_most_it_may_be() -> None:
     assert "27 characters of a-z, 0-9 and '-'" in messages({"base": "b", "identifier": "x" * 28})["identifier"]
+
+
+def test_limits_of_the_number_of_items_are_told() -> None:
+    told = messages({"base": "b", "warmup": 2, "batch_size": 999, "allowed_failures": 1000})
+    assert told == {"warmup": "must be at most 1000 together with batch_size, which is 999"}
+    told = messages({"base": "b", "warmup": 2, "batch_size": 3, "allowed_failures": 6})
+    assert told == {"allowed_failures": "must be at most warmup + batch_size, which are 5"}
+    assert messages({"base": "b", "warmup": 2, "batch_size": 998, "allowed_failures": 1000}) == {}
 
 
 def test_messages_do_not_repeat_what_was_sent() -> None:
@@ -419,7 +475,20 @@ NAMES = st.sampled_from(
     [
         *("base", "identifier", "packages", "script", "batch_size", "allowed_failures", "files", "path", "content"),
         *("environment", "name", "value", "build", "run", "requests", "cpu", "memory", "hardware", "gpu"),
-        *("node_selector", "python", "requirements", "requirements_locked", "_meta", "sources", "default", "index"),
+        *(
+            "warmup",
+            "metrics",
+            "unit",
+            "better",
+            "node_selector",
+            "python",
+            "requirements",
+            "requirements_locked",
+            "_meta",
+            "sources",
+            "default",
+            "index",
+        ),
     ]
 )
 TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(["1Gi", "fedora:41", "/a", "A", "==1", SHA, "5"])
@@ -468,6 +537,13 @@ LOCK = st.fixed_dictionaries(
     {"_meta": record({"sources": st.just([PYPI])}, requires=st.just({"python_version": "3.11"}))},
     optional={"default": field(st.dictionaries(WORD, PACKAGE, max_size=3)), "develop": field(st.just({"x": {}}))},
 )
+KEY = st.text(st.characters(exclude_characters='\0.[]"', exclude_categories=["Cs"]), min_size=1, max_size=9)
+QUOTED = PLAIN.map(lambda key: f"[{json.dumps(key)}]")
+METRIC_PATH = st.builds(
+    lambda first, rest: first + "".join(rest),
+    KEY | QUOTED,
+    st.lists(KEY.map(".{}".format) | QUOTED | st.integers(0, 99).map("[{}]".format), max_size=3),
+)
 DOCUMENTS = record(
     {"base": st.sampled_from(["fedora:41", f"quay.io/a/b@{SHA}"])},
     identifier=WORD,
@@ -484,7 +560,13 @@ DOCUMENTS = record(
     script=PLAIN,
     build=record(requests=REQUESTS, cache=st.booleans(), timeout=st.integers(1, 9)),
     run=record(requests=REQUESTS, timeout=st.integers(1, 9)),
-    batch_size=st.integers(1, 1000) | st.integers(1, 1000).map(str),
+    batch_size=st.integers(1, 900) | st.integers(1, 900).map(str),
+    warmup=st.integers(0, 100) | st.integers(0, 100).map(str),
+    metrics=st.lists(
+        record({"path": METRIC_PATH}, unit=WORD, better=st.sampled_from(["lower", "higher"])),
+        max_size=3,
+        unique_by=lambda metric: metric["path"],
+    ),
     parallelism=st.integers(1, 1000),
     allowed_failures=st.integers(0, 1),
     runtime_environment=st.dictionaries(WORD, PLAIN | st.none(), max_size=3),

@@ -301,11 +301,13 @@ class PodmanEngine(Engine):
             return  # as most do in a long queue, at every step
         observation = self.observe(inspection.id)
         left = [item for item in observation.items if item.outcome is None and item.item not in watched]
+        warming = any(item.outcome is None for item in observation.items[: inspection.specification.warmup])
         # Those that another controller had started come first: they hold their place already.
         for item in sorted(left, key=lambda item: item.state != "running"):
             if item.state != "running" and (
                 not self._items.place()
                 or len(watched) >= inspection.specification.parallelism
+                or (warming and item.item >= inspection.specification.warmup)
                 or status.too_many_failures(observation)
             ):
                 return
