@@ -72,7 +72,12 @@ class BuildState:
 
 @dataclass(frozen=True)
 class ItemState:
-    """Where one run of the script stands. `outcome` is None until it is over; `attempt` counts from 1."""
+    """Where one run of the script stands. `outcome` is None until it is over; `attempt` counts from 1.
+
+    Attributes:
+        placed_at: when it was given its place, RFC 3339 like the others.
+        pulled_at: when its node had the image, where that had to be fetched.
+    """
 
     item: int
     state: State = "waiting"
@@ -86,6 +91,8 @@ class ItemState:
     node: str | None = None
     hardware_match: bool | None = None
     container: str | None = None
+    placed_at: str | None = None
+    pulled_at: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, Literal
 
-from . import clock, dockerfile, environment, framing, identifiers, placement, script, status
+from . import clock, dockerfile, environment, framing, identifiers, placement, script, status, timeline
 from .auth.base import ANYBODY, Caller
 from .auth.limits import NO_LIMITS, Limits
 from .auth.view import View
@@ -104,6 +103,7 @@ class Inspections:
             "status": document,
             "items": document["job"]["pods"] if document["job"] else [],
             "environment": {"digest": inspection.environment, "image": build.image, "cached": build.cached},
+            "timeline": timeline.to_document(observation),
         }
 
     def page(
@@ -120,18 +120,7 @@ class Inspections:
         return matching[first : first + limit], len(matching)
 
     def _summaries(self, ids: list[str]) -> Iterator[dict[str, Any]]:
-        for observation in self.engine.observations(ids):
-            found = status.verdict(observation)
-            inspection = observation.inspection
-            yield {
-                "inspection_id": inspection.id,
-                "owner": inspection.owner,
-                "identifier": inspection.specification.identifier,
-                "created": inspection.created,
-                "finished_at": observation.finished_at,
-                "batch_size": len(observation.items),
-                **asdict(found),
-            }
+        return map(status.summary, self.engine.observations(ids))
 
     def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
         """The report of an item; None while there may still be one.

@@ -6,10 +6,11 @@ fields that the two older generations of clients read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from . import clock
 from .inspection import BuildState, ItemState, Observation
 
 Phase = Literal["queued", "building", "build_failed", "pending", "running", "succeeded", "failed", "cancelled", "error"]
@@ -139,6 +140,35 @@ def to_document(observation: Observation) -> dict[str, Any]:
     }
 
 
+def summary(observation: Observation) -> dict[str, Any]:
+    """What a list says of an inspection; `duration` is in seconds, from when it was accepted to its end."""
+    inspection, items, found = observation.inspection, observation.items, verdict(observation)
+    finished = end(observation) if found.over else None
+    return {
+        "inspection_id": inspection.id,
+        "owner": inspection.owner,
+        "identifier": inspection.specification.identifier,
+        "base": inspection.specification.base,
+        "created": inspection.created,
+        "started_at": _least(item.started_at for item in items),
+        "finished_at": finished,
+        "duration": clock.between(inspection.created, finished),
+        "cached": observation.build.cached,
+        "batch_size": len(items),
+        "items": _tally(items),
+        **asdict(found),
+    }
+
+
+def _tally(items: Sequence[ItemState]) -> dict[str, int]:
+    return {
+        "total": len(items),
+        "over": sum(item.outcome is not None for item in items),
+        "succeeded": sum(item.outcome == "succeeded" for item in items),
+        "failed": sum(item.outcome in ("failed", "error") for item in items),
+    }
+
+
 def build_document(observation: Observation) -> dict[str, Any]:
     """BUILD of API.md. `started_at` is when it was accepted until it starts: older clients refuse null there."""
     inspection, document = observation.inspection, asdict(observation.build)
@@ -157,7 +187,7 @@ def job_document(observation: Observation, found: Verdict) -> dict[str, Any] | N
     first = pods[0]
     if found.over and observation.build.outcome != "succeeded":
         reason = "BuildFailed" if found.phase == "build_failed" else found.reason
-        first = {**first, "reason": reason, "finished_at": _end(observation)}
+        first = {**first, "reason": reason, "finished_at": end(observation)}
     return {
         "container": first["container"],
         "active": sum(item.state == "running" for item in items),
@@ -168,7 +198,7 @@ def job_document(observation: Observation, found: Verdict) -> dict[str, Any] | N
         "exit_code": first["exit_code"],
         "reason": first["reason"],
         "started_at": _least(item.started_at for item in items) or observation.inspection.created,
-        "finished_at": _end(observation) if found.over else None,
+        "finished_at": end(observation) if found.over else None,
         "pods": pods,
     }
 
@@ -186,7 +216,7 @@ def _workflow(observation: Observation, found: Verdict) -> dict[str, Any]:
     workflow: dict[str, Any] = {
         "phase": WORKFLOW[found.phase],
         "startedAt": observation.inspection.created,
-        "finishedAt": _end(observation) if found.over else None,
+        "finishedAt": end(observation) if found.over else None,
         "message": found.message,
     }
     if found.over:
@@ -194,7 +224,7 @@ def _workflow(observation: Observation, found: Verdict) -> dict[str, Any]:
     return workflow
 
 
-def _end(observation: Observation) -> str | None:
+def end(observation: Observation) -> str | None:
     """When the last thing of the inspection ended."""
     ends = [observation.build.finished_at, observation.cancelled_at, *(item.finished_at for item in observation.items)]
     known = sorted(end for end in ends if end is not None)

@@ -130,6 +130,8 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
         node=(pod.get("spec") or {}).get("nodeName"),
         container=CONTAINER,
         started_at=_started(pod),
+        placed_at=_placed(pod),
+        pulled_at=_begun(pod, HWINFO),
     )
     if not terminated(pod):
         return _unfinished(state, pod)
@@ -137,9 +139,7 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
     wanted = inspection.specification.run.requests.hardware
     found = report.verdict(short, known, wanted, inspection.script_sha256)
     if found.phase == "error" and _starts_again(pod, attempt, attempts, job_over):
-        return replace(
-            state, reason="Restarting", message=found.message, attempt=attempt + 1, started_at=None, node=None
-        )
+        return ItemState(item, attempt=attempt + 1, container=CONTAINER, reason="Restarting", message=found.message)
     return replace(
         state,
         state="terminated",
@@ -190,13 +190,14 @@ def _indexes(job: Mapping[str, Any] | None, name: str) -> set[int]:
 
 
 def _ending(pod: Pod, container: str) -> Mapping[str, Any] | None:
+    ended: Mapping[str, Any] | None = (_status(pod, container).get("state") or {}).get("terminated")
+    return ended
+
+
+def _status(pod: Pod, container: str) -> Mapping[str, Any]:
     status = pod.get("status") or {}
     listed = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-    for one in listed:
-        if one["name"] == container:
-            ended: Mapping[str, Any] | None = (one.get("state") or {}).get("terminated")
-            return ended
-    return None
+    return next((one for one in listed if one["name"] == container), {})
 
 
 def _made(pod: Pod) -> tuple[int, str, str]:
@@ -212,12 +213,23 @@ def _finished(pod: Pod) -> str:
 
 def _started(pod: Pod) -> str | None:
     """When the script's container began; before that, when the pod came to its node."""
-    status = pod.get("status") or {}
-    for one in status.get("containerStatuses") or ():
-        for state in (one.get("state") or {}).values():
-            if one["name"] == CONTAINER and state.get("startedAt"):
-                return _moment(state["startedAt"])
-    return _moment(status.get("startTime"))
+    return _begun(pod, CONTAINER) or _moment((pod.get("status") or {}).get("startTime"))
+
+
+def _begun(pod: Pod, container: str) -> str | None:
+    """When a container began: hwinfo, the first, does when its node has the image, which it shares with the script."""
+    for state in (_status(pod, container).get("state") or {}).values():
+        if state.get("startedAt"):
+            return _moment(state["startedAt"])
+    return None
+
+
+def _placed(pod: Pod) -> str | None:
+    """When the scheduler found a node for it."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "True":
+            return _moment(condition.get("lastTransitionTime"))
+    return None
 
 
 def _moment_of_phase(pod: Pod) -> str | None:

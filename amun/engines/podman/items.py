@@ -250,13 +250,15 @@ class Items:
         return self._store.item_path(run.inspection.id, run.item) / "starting"
 
     def _prepare(self, run: Run, attempt: int) -> ItemState:
+        now = clock.now()
         state = ItemState(
             item=run.item,
             state="running",
             attempt=attempt,
             node=self._node,
             container=pods.CONTAINER,
-            started_at=clock.now(),
+            started_at=now,
+            placed_at=now,
         )
         self._store.keep_item(run.inspection.id, state)
         return state
