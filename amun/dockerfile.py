@@ -41,7 +41,7 @@ PURPOSES = {
     "venv.sh": "Making the Python virtual environment",
     "locked.sh": "Installing the locked Python packages",
     "loose.sh": "Installing Python packages",
-    "finish.sh": "Making the home and placing files",
+    "finish.sh": "Noting what is installed, making the home and placing files",
 }
 """What each helper program that a step runs is there for."""
 
@@ -136,7 +136,8 @@ def _loose(specification: Specification) -> Iterator[Step]:
 
 def _files(specification: Specification) -> Step:
     contents = {f"file-{index}": file.content.encode() for index, file in enumerate(specification.files)}
-    step = _helper("finish.sh", *(file.path for file in specification.files), files=contents)
+    programs = {"packages.sh": _program("packages.sh")}
+    step = _helper("finish.sh", *(file.path for file in specification.files), files=programs | contents)
     return Step(step.comment, (*step.instructions, f"ENV HOME={HOME}", f"WORKDIR {HOME}"), step.files)
 
 

@@ -42,6 +42,9 @@ MOST_PARTS = 100_000
 MOST_VALUES = 1_000_000
 """Values in them."""
 
+MOST_PACKAGES = 20_000
+"""Installed packages that are listed."""
+
 PLATFORM = frozenset(
     {
         "ContainerStatusUnknown",
@@ -190,6 +193,7 @@ def _software(ran: Mapping[str, Any], hwinfo: Mapping[str, Any]) -> dict[str, An
             "python_version": _text(ran.get("python_version")),
             "cuda_version": _cuda_version(_text(ran.get("cuda"))),
         },
+        "packages": parse_packages(_text(ran.get("packages"))),
     }
 
 
@@ -224,6 +228,18 @@ def parse_os_release(text: str | None) -> dict[str, str] | None:
         return None
     variables = re.findall(r"^[ \t]*([A-Za-z_]\w*)=(.*)$", text, re.MULTILINE | re.ASCII)
     return {name.lower(): _unquote(value.strip()) for name, value in variables}
+
+
+def parse_packages(text: str | None) -> dict[str, dict[str, str]] | None:
+    """Parse what the build noted (`amun/build/packages.sh`) into versions by name, of ``native`` and ``python``."""
+    if text is None:
+        return None
+    found: dict[str, dict[str, str]] = {"native": {}, "python": {}}
+    for entry in text.split(";")[:MOST_PACKAGES]:
+        kind, name, version, *_ = [*entry.split(" "), "", "", ""]
+        if kind in found and name and version:
+            found[kind][name] = version
+    return found
 
 
 def _unquote(value: str) -> str:

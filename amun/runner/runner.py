@@ -66,7 +66,7 @@ DRAIN = 0.5
 STUCK = 2.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the report."""
 
-LONG = ("hwinfo", "os_release", "cuda")
+LONG = ("hwinfo", "os_release", "cuda", "packages")
 """Parts of the report that may have any length."""
 
 PR_SET_DUMPABLE = 4
@@ -474,6 +474,7 @@ def main(arguments: "list[str]") -> int:
         "hwinfo": text(os.path.join(options.home, "hwinfo", "info.json")),
         "os_release": text("/etc/os-release", "/usr/lib/os-release"),
         "cuda": text("/usr/local/cuda/version.json", "/usr/local/cuda/version.txt"),
+        "packages": text("/opt/amun/packages"),
         "python_version": python_version(),
         "hostname": os.uname().nodename,
     }

@@ -101,6 +101,8 @@ look_around() {
     known="$known, \"os_release\": $json"
     json_file /usr/local/cuda/version.json /usr/local/cuda/version.txt
     known="$known, \"cuda\": $json"
+    json_file /opt/amun/packages ''
+    known="$known, \"packages\": $json"
     read_text /proc/sys/kernel/hostname
     json_or_null "${text%"$newline"}"
     brief="\"python_version\": null, \"hostname\": $json"

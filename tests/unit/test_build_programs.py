@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,20 @@ def test_programs_run_in_every_posix_shell() -> None:
             applet = ["sh"] if shell == "busybox" else []
             checked = subprocess.run([shell, *applet, "-n", program], capture_output=True, text=True, check=False)
             assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_installed_is_listed_by_what_the_image_has(shell: str, tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.symlink_to(sys.executable)
+    command = [str(shutil.which(shell)), *(["sh"] if shell == "busybox" else []), str(NATIVE.with_name("packages.sh"))]
+    listed = subprocess.run(
+        command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    entries = [line.split(" ") for line in listed.stdout.splitlines()]
+    assert {len(entry) for entry in entries} == {3}
+    assert ["python", "pytest", pytest.__version__] in entries
+    if shutil.which("dpkg-query"):
+        assert "bash" in {name for kind, name, _ in entries if kind == "native"}
+    alone = subprocess.run(command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+    assert "python" not in alone.stdout

@@ -23,6 +23,7 @@ TYPES = {
     "runtime_environment": dict,
     "usage": dict,
     "hostname": str | None,
+    "packages": dict | None,
     "datetime": str | None,
     "start_datetime": str | None,
     "end_datetime": str | None,
@@ -269,3 +270,19 @@ def test_the_verdict_is_put_in_words():
     )
     mismatch = verdict(report(), Outcome(0), Hardware(cpu_family=25))
     assert mismatch.message == "Requested cpu_family 25, the node has 6."
+
+
+@pytest.mark.parametrize(
+    ("noted", "expected"),
+    [
+        ("native bash 5.2-1;python numpy 2.4.6;", {"native": {"bash": "5.2-1"}, "python": {"numpy": "2.4.6"}}),
+        ("", None),
+        (None, None),
+        ("nothing;known about native;python ;x y z", {"native": {}, "python": {}}),
+        (7, None),
+    ],
+)
+def test_what_is_installed_is_told_by_version(noted, expected):
+    found = report({**ACCOUNT, "packages": noted})
+    check(found)
+    assert found["packages"] == expected
