@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..client import DEFAULT_URL
-from . import commands, keys, local, submit
+from . import commands, keys, local, show, submit
 from .exits import SUMMARY
 from .options import Service
 
@@ -38,6 +38,9 @@ app.command(epilog=SUMMARY)(submit.submit)
 app.command(epilog=SUMMARY)(commands.status)
 app.command(epilog=SUMMARY)(commands.logs)
 app.command(epilog=SUMMARY)(commands.result)
+app.command(epilog=SUMMARY)(show.show)
+app.command()(show.compare)
+app.command("open")(show.open_)
 app.command("list")(commands.list_)
 app.command()(commands.cancel)
 app.command()(commands.delete)

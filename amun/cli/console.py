@@ -33,6 +33,12 @@ def show(renderable: RenderableType) -> None:
     Console(width=width, highlight=False).print(renderable)
 
 
+def show_error(renderable: RenderableType) -> None:
+    """Print a table or text to stderr."""
+    width = None if sys.stderr.isatty() else PIPE_WIDTH
+    Console(stderr=True, width=width, highlight=False).print(renderable)
+
+
 def show_json(document: object) -> None:
     """Print a document to stdout, for programs."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not _speaks_unicode()) + "\n")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..auth.keys import new_key
 from .console import say, show_json
 from .options import Json
 
@@ -18,6 +17,8 @@ def key(
     as_json: Json = False,
 ) -> None:
     """Make an API key: prints the key, which is kept nowhere, and the line for the file that AMUN_API_KEYS names."""
+    from ..auth.keys import new_key
+
     try:
         made, entry = new_key(name, admin)
     except ValueError as error:
