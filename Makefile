@@ -48,8 +48,8 @@ test: system .venv/.installed-dev ## all tests, real Podman included
 	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
 	@scripts/test.sh
 
-test-fast: .venv/.installed-dev ## the tests that need no Podman and little time
-	@$(VENV)/python -m pytest -m "not podman and not slow"
+test-fast: .venv/.installed-dev ## the unit tests, but for those that take long
+	@$(VENV)/python -m pytest --numprocesses auto -m "not slow" tests/unit
 
 lint: .venv/.installed-dev ## format, lint and types
 	@$(VENV)/ruff format --check .

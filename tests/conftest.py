@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -67,6 +68,20 @@ def environment_of(base: str, text: str) -> dict[str, Any]:
     return {"base": base, "environment": [{"name": "TEST_ENVIRONMENT", "value": text}]}
 
 
+def free_port() -> int:
+    """A port that is still free when a service that was killed starts again.
+
+    It is none that the system gives to outgoing connections: another test's could have it by then, and one to the
+    port itself would be connected to itself, as if somebody listened.
+    """
+    while True:
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", random.randrange(10_000, 32_000)))
+            port: int = tried.getsockname()[1]
+            return port
+
+
 class Service:
     """`amun serve` as a user starts it: its own processes, port and state directory.
 
@@ -76,9 +91,7 @@ class Service:
     def __init__(self, state_dir: Path, **settings: Any) -> None:
         self.token: str | None = None
         self.state_dir = state_dir
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         given = {"state_dir": state_dir, "port": self.port, "log_format": "json", **settings}
         self.environment = {**os.environ, **{f"AMUN_{name.upper()}": str(value) for name, value in given.items()}}

@@ -16,6 +16,8 @@ from amun.service import create_app
 from amun.settings import Settings
 from tests.api.conftest import UNKNOWN, assert_error
 
+pytestmark = pytest.mark.slow  # a service each
+
 OUT_OF_REACH = EngineUnavailable("The disk is full.")
 
 REQUESTS = [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-SLOW = ("test_apiserver_", "test_archive_", "test_auth_matrix", "test_deployment", "test_world")
+SLOW = (
+    *("test_apiserver_", "test_archive_", "test_deployment", "test_vitals", "test_world"),
+    *("test_auth_apiserver", "test_auth_matrix", "test_auth_owners", "test_auth_start"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -338,7 +338,9 @@ REFUSED: list[tuple[dict[str, Any], set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("wrong", "expected"), REFUSED, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("wrong", "expected"), REFUSED, ids=lambda value: str(value)[:60] if isinstance(value, dict) else ""
+)
 def test_each_offending_field_is_named_and_no_other(wrong: dict[str, Any], expected: set[str]) -> None:
     assert set(paths({"base": "fedora:41"} | wrong)) == expected
 
@@ -381,7 +383,9 @@ LOCKED: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("document", "expected"), LOCKED, ids=lambda value: str(value)[-60:])
+@pytest.mark.parametrize(
+    ("document", "expected"), LOCKED, ids=lambda value: str(value)[-60:] if "python" in value else ""
+)
 def test_locked_means_locked(document: dict[str, Any], expected: set[str]) -> None:
     assert set(paths(document)) == {f"python.requirements_locked.default{end}" for end in expected}
 
