@@ -41,7 +41,7 @@ PURPOSES = {
     "venv.sh": "Making the Python virtual environment",
     "locked.sh": "Installing the locked Python packages",
     "loose.sh": "Installing Python packages",
-    "finish.sh": "Noting what is installed, making the home and placing files",
+    "finish.sh": "Making the home and placing files",
 }
 """What each helper program that a step runs is there for."""
 
