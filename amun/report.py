@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NoReturn
 
+from . import clock
 from . import hardware as compare
 from .framing import Frame
+from .measurements import kernel, quality
+from .measurements.quality import Thresholds
 from .specification import Hardware
 
 USAGE = (
@@ -95,6 +98,7 @@ def assemble(
     script_sha256: str,
     hardware: Hardware | None = None,
     limit: int | None = None,
+    thresholds: Thresholds | None = None,
 ) -> dict[str, Any]:
     """Return the report of an item that is over.
 
@@ -102,11 +106,14 @@ def assemble(
     :param script_sha256: hex digest of the script that was sent, for when the runner does not say which one ran.
     :param hardware: what was requested for the run.
     :param limit: bytes of each stream that it carries at most; it says so where there were more.
+    :param thresholds: from what on the item counts as disturbed.
     """
     output, ran, cut = _collect(frames, limit)
     stdout, stderr = (bytes(data).decode("utf-8", "replace") for data in output.values())
     hwinfo = _hwinfo(ran.get("hwinfo"))
     started = _moment(ran.get("start_datetime")) or outcome.started_at
+    ended = _moment(ran.get("end_datetime")) or outcome.finished_at
+    usage = _usage(ran.get("usage"))
     return {
         **_ending(ran, outcome, cut),
         "stdout": parse_object(stdout) or {},
@@ -115,12 +122,13 @@ def assemble(
         "script_sha256": _text(ran.get("script_sha256")) or script_sha256,
         "hwinfo": hwinfo,
         **_software(ran, hwinfo),
-        "usage": _usage(ran.get("usage")),
+        "usage": usage,
         "hostname": _text(ran.get("hostname")) or outcome.hostname,
         "datetime": started,
         "start_datetime": started,
-        "end_datetime": _moment(ran.get("end_datetime")) or outcome.finished_at,
+        "end_datetime": ended,
         "hardware_match": compare.matches(hardware, hwinfo),
+        **_quality(ran.get("kernel"), usage, _lasted(started, ended), thresholds or Thresholds()),
     }
 
 
@@ -204,6 +212,18 @@ def _usage(used: object) -> dict[str, int | float | None]:
         name: number if isinstance(number, int | float) and not isinstance(number, bool) else None
         for name, number in numbers.items()
     }
+
+
+def _lasted(started: str | None, ended: str | None) -> float | None:
+    with contextlib.suppress(ValueError):
+        return clock.between(started, ended)
+    return None
+
+
+def _quality(said: object, usage: Mapping[str, Any], wall: float | None, thresholds: Thresholds) -> dict[str, Any]:
+    counted = kernel.parse(said)
+    found, reasons = quality.assess(counted, usage, wall, thresholds)
+    return {"quality": found, "reasons": reasons, "kernel": counted}
 
 
 def _text(value: object) -> str | None:

@@ -6,11 +6,13 @@ The table of settings in README.rst is held against this class by a test.
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .measurements.quality import Thresholds
 from .specification import Defaults
 
 
@@ -61,6 +63,21 @@ class Settings(BaseSettings):
     run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
     build_network: str = Field("host", description="Network of builds on the embedded engine.")
     request_limit: int = Field(4 * 1024**2, ge=1024, description="Bytes a submission may have.")
+
+    quality_throttled: float = Field(
+        0.05, gt=0, description="Share of its wall time held back by its own CPU limit from which an item is disturbed."
+    )
+    quality_waiting: float = Field(0.05, gt=0, description="The same for waiting while other programs had the CPUs.")
+    quality_steal: float = Field(0.05, gt=0, description="The same for CPUs that the hypervisor took away.")
+    quality_memory: float = Field(0.05, gt=0, description="The same for standing still for want of memory.")
+    quality_io: float = Field(0.1, gt=0, description="The same for waiting for disks that other programs used.")
+    quality_floor: float = Field(0.005, ge=0, description="Seconds that any of these must have cost.")
+    quality_busy: float = Field(
+        0.4, gt=0, description="Share of the machine's CPUs in use by others from which an item is disturbed."
+    )
+    quality_frequency: float = Field(
+        0.2, gt=0, description="Share of its frequency that the CPU lost from which an item is disturbed."
+    )
 
     auth: str = Field(
         "auto",
@@ -159,6 +176,11 @@ class Settings(BaseSettings):
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must be a URL: https://HOST")
         return value
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """From what on an item counts as disturbed."""
+        return Thresholds(**{field.name: getattr(self, f"quality_{field.name}") for field in fields(Thresholds)})
 
     @property
     def defaults(self) -> Defaults:

@@ -66,8 +66,28 @@ DRAIN = 0.5
 STUCK = 2.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the report."""
 
-LONG = ("hwinfo", "os_release", "cuda", "packages")
+LONG = ("hwinfo", "os_release", "cuda", "packages", "kernel")
 """Parts of the report that may have any length."""
+
+MACHINE = (
+    ("/proc/stat", (b"cpu ", b"ctxt ")),
+    ("/proc/loadavg", (b"",)),
+    ("/proc/vmstat", (b"pgpgin ", b"pgpgout ")),
+    ("/proc/pressure/cpu", (b"",)),
+    ("/proc/pressure/memory", (b"",)),
+    ("/proc/pressure/io", (b"",)),
+    ("/sys/devices/system/cpu/online", (b"",)),
+)
+"""What the kernel counts for the whole machine, and how the lines begin that are reported."""
+
+GROUP = "/sys/fs/cgroup/"
+GROUP_1 = ("cpu/cpu.stat", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "cpuacct/cpuacct.usage")
+GROUP_2 = ("cpu.stat", "cpu.max", "cpu.pressure", "memory.pressure", "io.pressure")
+"""What it counts for the container's own cgroup, in version 1 and version 2."""
+
+CPUS = "/sys/devices/system/cpu/"
+MOST_CPUS = 64
+"""Processors that are looked at one by one: looking must not take long."""
 
 PR_SET_DUMPABLE = 4
 
@@ -140,6 +160,8 @@ class Run:
         self.open = {reader: stream for (reader, writer), stream in zip(pipes, self.streams)}
         self.writers = [writer for reader, writer in pipes]
         self.status = None  # type: int | None
+        self.end = None  # type: str | None
+        self.kernel = None  # type: dict[str, str] | None
         self.deadline_exceeded = False
         self.deadline = self.kill_at = float("inf")
         self.wake_reader, self.wake_writer = os.pipe()
@@ -234,6 +256,8 @@ class Run:
 
     def reap(self, flags: int = os.WNOHANG) -> bool:
         """Take the end of every child that has ended, adopted ones included. Return whether there are others."""
+        if self.end is None and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            self.look_back()
         while True:
             try:
                 pid, status = os.waitpid(-1, flags)
@@ -243,6 +267,12 @@ class Run:
                 return True
             if pid == self.pid:
                 self.status = status
+                if self.end is None:  # It has ended since.
+                    self.look_back()
+
+    def look_back(self) -> None:
+        self.end = now()
+        self.kernel = look(self.pid)
 
     def reap_rest(self) -> None:
         # Resource usage counts only those that were waited for.
@@ -430,6 +460,43 @@ def python_version() -> "str | None":
     return name[len("python") :] if name.startswith("python3.") else None
 
 
+def look(pid: int) -> "dict[str, str]":
+    """What the kernel counts at this moment: the machine, the container's cgroup, and the process `pid` as it ended."""
+    seen = {"monotonic": "%.6f" % time.monotonic()}
+    for path, starts in MACHINE:
+        found = [line for line in (read(path) or b"").split(b"\n") if line.startswith(starts)]
+        seen[path] = b"\n".join(found).decode("ascii", "replace")
+    for name in group_files():
+        seen[GROUP + name] = text(GROUP + name) or ""
+    seen["schedstat"] = (pid != os.getpid() and text("/proc/%d/schedstat" % pid)) or ""
+    seen.update(look_at_processors(pid))
+    return {name: value for name, value in seen.items() if value}
+
+
+def group_files() -> "tuple[str, ...]":
+    """Where the counters of a group are that is the container's own: the first of all groups counts for all."""
+    if os.path.exists(GROUP + "cgroup.controllers"):
+        return GROUP_2 if os.path.exists(GROUP + "cgroup.events") else ()
+    return () if os.path.exists(GROUP + "cpu/release_agent") else GROUP_1
+
+
+def look_at_processors(pid: int) -> "dict[str, str]":
+    """The frequency of the one that a process ran on last, and how often any was slowed down because it was hot."""
+    fields = (read("/proc/%d/stat" % pid) or b"").rpartition(b")")[2].split()
+    last = int(fields[36]) if len(fields) > 36 else 0
+    frequency = text(CPUS + "cpu%d/cpufreq/scaling_cur_freq" % last)
+    if frequency is None:
+        # Where there is no way to govern it, as in virtual machines.
+        found = [line for line in (read("/proc/cpuinfo") or b"").split(b"\n") if line.startswith(b"cpu MHz")]
+        frequency = found[last].decode("ascii", "replace") if last < len(found) else None
+    counts = []
+    if os.path.exists(CPUS + "cpu0/thermal_throttle"):
+        for cpu in range(MOST_CPUS):
+            directory = CPUS + "cpu%d/thermal_throttle/" % cpu
+            counts += [text(directory + name) or "0" for name in ("core_throttle_count", "package_throttle_count")]
+    return {"frequency": frequency or "", "thermal_throttles": " ".join(count.strip() for count in counts)}
+
+
 def usage() -> "dict[str, float]":
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {name: getattr(used, name) for name in dir(used) if name.startswith("ru_")}
@@ -480,23 +547,23 @@ def main(arguments: "list[str]") -> int:
     }
     killed = oom_kills()
     run = Run(options)
-    start = now()
+    before = look(os.getpid())
     # What is said of a run that is killed.
-    known["start_datetime"] = start
-    write(b"report F " + dumps(known).encode() + b"\n")
+    known["start_datetime"] = now()
+    write(b"report F " + dumps(dict(known, kernel={"before": before})).encode() + b"\n")
     leave(options.account, known)
     run.start()
     run.follow()
-    end = now()
     code, name = ending(run.status or 0)
     report = {
         "exit_code": code,
         "signal": name,
         "usage": usage(),
-        "end_datetime": end,
+        "end_datetime": run.end or now(),
         "oom_killed": oom_kills() > killed,
         "truncated": {stream.name: stream.truncated for stream in run.streams},
         "deadline_exceeded": run.deadline_exceeded,
+        "kernel": {"before": before, "after": run.kernel},
     }
     report.update(known)
     # The line feed before it, lest another's unfinished line swallow it.

@@ -89,6 +89,44 @@ count_oom_kills() {
     done
 }
 
+# seen PATH LINES: put what a file of the kernel begins with into `kernel`, if it is there.
+seen() {
+    [ -r "$1" ] || return 0
+    text='' lines=$2
+    while [ "$lines" -gt 0 ] && IFS= read -r line; do
+        text=$text$line$newline lines=$((lines - 1))
+    done <"$1"
+    json_string "$text"
+    kernel="$kernel${kernel:+, }\"$1\": $json"
+} 2>/dev/null
+
+# What the kernel counts at this moment: the machine, and the container's cgroup. Each byte is a system call in some
+# shells, so that what is long stays unread.
+look() {
+    kernel=
+    seen /proc/uptime 1
+    seen /proc/stat 1
+    seen /proc/loadavg 1
+    seen /sys/devices/system/cpu/online 1
+    seen /proc/pressure/cpu 2
+    seen /proc/pressure/memory 2
+    seen /proc/pressure/io 2
+    # The first of all groups counts for all.
+    groups=/sys/fs/cgroup
+    if [ -r $groups/cgroup.events ]; then
+        seen $groups/cpu.stat 16
+        seen $groups/cpu.max 1
+        seen $groups/cpu.pressure 2
+        seen $groups/memory.pressure 2
+        seen $groups/io.pressure 2
+    elif [ ! -e $groups/cpu/release_agent ]; then
+        seen $groups/cpu/cpu.stat 16
+        seen $groups/cpu/cpu.cfs_quota_us 1
+        seen $groups/cpu/cpu.cfs_period_us 1
+        seen $groups/cpuacct/cpuacct.usage 1
+    fi
+}
+
 now() {
     date -u +%Y-%m-%dT%H:%M:%SZ 2>/dev/null
 }
@@ -111,6 +149,8 @@ look_around() {
     brief="$brief, \"script_sha256\": $json"
     count_oom_kills
     oom_kills_before=$oom_kills
+    look
+    before=$kernel
     json_or_null "$(now)"
     brief="$brief, \"start_datetime\": $json"
 }
@@ -191,7 +231,7 @@ conclude() {
     while [ $ended -lt 2 ] && read -r word first second; do
         case $word in
             ours) ours="$ours $first" introduced=$((introduced + 1)) ;;
-            exit) code=$first ;;
+            exit) code=$first && look ;;
             end) ended=$((ended + 1)) && eval "truncated_$first=$second" ;;
             *) user=$word system=$first ;;
         esac
@@ -230,7 +270,7 @@ report() {
     brief="\"exit_code\": $code, \"signal\": $signal, \"usage\": {\"ru_utime\": $user, \"ru_stime\": $system}, \
 \"oom_killed\": $oom, \"truncated\": {\"stdout\": $truncated_stdout, \"stderr\": $truncated_stderr}, \
 \"deadline_exceeded\": false, \"end_datetime\": $json, $brief"
-    printf '\nreport F {%s, %s}\n' "$brief" "$known"
+    printf '\nreport F {%s, %s, "kernel": {"before": {%s}, "after": {%s}}}\n' "$brief" "$known" "$before" "$kernel"
     leave
 }
 
@@ -249,7 +289,7 @@ with_shell() {
     look_around
     trap terminate TERM INT HUP
     # What is said of a run that is killed.
-    printf 'report F {%s, %s}\n' "$brief" "$known"
+    printf 'report F {%s, %s, "kernel": {"before": {%s}}}\n' "$brief" "$known" "$before"
     leave
     exec 4>&1
     {

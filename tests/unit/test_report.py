@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from amun import contract
 from amun.framing import Frame
+from amun.measurements.quality import Thresholds
 from amun.report import USAGE, Outcome, Verdict, assemble, parse_object, parse_os_release, verdict
 from amun.specification import Hardware
 
@@ -32,6 +33,9 @@ TYPES = {
     "oom_killed": bool,
     "deadline_exceeded": bool,
     "truncated": dict,
+    "quality": str,
+    "reasons": list,
+    "kernel": dict,
 }
 HWINFO = {"cpu_info": {"family": 6, "model": 85}, "cpu_features": {"flags": ["sse2", "avx", "sse"]}}
 ACCOUNT = {
@@ -49,6 +53,10 @@ ACCOUNT = {
     "oom_killed": False,
     "truncated": {"stdout": True, "stderr": False},
     "deadline_exceeded": False,
+    "kernel": {
+        "before": {"monotonic": "5.0", "/proc/loadavg": "0.50 0.25 0.12 1/99 7\n"},
+        "after": {"monotonic": "6.0", "schedstat": "900000000 400000000 3\n", "forged": "1", "/proc/loadavg": []},
+    },
 }
 
 
@@ -96,6 +104,7 @@ def test_what_was_printed_before_the_container_was_killed_is_kept():
     outcome = Outcome(137, "OOMKilled", True, "2026-11-23T12:00:00Z", "2026-11-23T12:00:09Z", "pod-1")
     found = report(account=None, outcome=outcome, stdout=b"step 1\nste")
     check(found)
+    assert (found["kernel"], found["quality"]) == ({"before": None, "after": None}, "unknown")
     assert found["stdout_text"] == "step 1\nste"
     assert (found["exit_code"], found["signal"], found["oom_killed"]) == (137, "SIGKILL", True)
     assert found["script_sha256"] == SHA
@@ -147,6 +156,21 @@ def test_half_a_surrogate_pair_does_not_get_into_the_response():
     found = report(stdout=rb'{"a\ud800": ["\udfff", "\ud83d\ude00"]}')
     check(found)
     assert found["stdout"] == {"a\ufffd": ["\ufffd", "\U0001f600"]}
+
+
+def test_what_the_kernel_counted_is_numbers_and_judged():
+    found = report()
+    assert found["kernel"] == {
+        "before": {"monotonic": 5.0, "load": [0.5, 0.25, 0.12]},
+        "after": {"monotonic": 6.0, "script": {"running_ns": 900000000, "waiting_ns": 400000000}},
+    }
+    assert (found["quality"], [reason["reason"] for reason in found["reasons"]]) == ("disturbed", ["CpuContention"])
+
+
+def test_from_what_on_it_counts_as_disturbed_is_the_engines_to_say():
+    patient = Thresholds(waiting=0.5)
+    found = assemble(log(account=ACCOUNT), Outcome(exit_code=0), SHA, thresholds=patient)
+    assert (found["quality"], found["reasons"]) == ("clean", [])
 
 
 def test_bytes_that_are_no_utf_8_are_replaced():

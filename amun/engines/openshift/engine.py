@@ -218,6 +218,7 @@ class OpenShiftEngine(Engine):
             inspection.script_sha256 or "",
             inspection.specification.run.requests.hardware,
             self._settings.report_limit,
+            self._settings.thresholds,
         )
 
     def cancel(self, inspection_id: str) -> None:

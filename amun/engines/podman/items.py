@@ -322,7 +322,8 @@ class Items:
         outcome = self._outcome(run, state, container, refusal)
         frames = framing.frames(tail.read(self._log(run)))
         sent = run.inspection.script_sha256 or ""
-        document = report.assemble(frames, outcome, sent, hardware, self._settings.report_limit)
+        settings = self._settings
+        document = report.assemble(frames, outcome, sent, hardware, settings.report_limit, settings.thresholds)
         found = report.verdict(document, outcome, hardware, sent)
         ended = replace(
             state,
