@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..client import DEFAULT_URL
-from . import commands, keys, local, show, submit
+from . import commands, keys, local, run, show, submit
 from .exits import SUMMARY
 from .options import Service
 
@@ -34,6 +36,7 @@ app.command()(local.serve)
 app.command()(local.controller)
 app.command()(local.doctor)
 app.command()(keys.key)
+app.command(epilog=SUMMARY, context_settings={"allow_interspersed_args": False})(run.run)
 app.command(epilog=SUMMARY)(submit.submit)
 app.command(epilog=SUMMARY)(commands.status)
 app.command(epilog=SUMMARY)(commands.logs)
@@ -50,4 +53,7 @@ app.command()(commands.version)
 
 def main() -> None:
     """Run the command with the arguments of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal or a locale cannot write is no reason to fail
     app(prog_name="amun")

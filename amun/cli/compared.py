@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ..client import Document
 from . import quantities
 from .measured import counts, metric_heading
-from .plots import Line, Lines, Plot, bar, interval
+from .plots import Indented, Line, Lines, Plot, bar, interval
 from .tables import table
 from .terminal import plain
 
@@ -32,10 +31,7 @@ def comparison_view(document: Document) -> RenderableType:
         parts += [Text("Unlike hardware, compared all the same:", "yellow"), _values(inspections, unlike)]
     metrics = document.get("metrics") or []
     for metric in metrics[:BLOCKS]:
-        parts += [
-            metric_heading(metric),
-            Padding(_block(metric, document.get("confidence")), (0, 0, 1, 2), expand=False),
-        ]
+        parts += [metric_heading(metric), Indented(_block(metric, document.get("confidence"))), Text("")]
     parts += [_in_brief(metric, pair) for metric in metrics[BLOCKS:] for pair in metric.get("pairs") or []]
     return Group(*parts, *_differences(inspections, document.get("differences") or {}), _family(document))
 
@@ -100,14 +96,14 @@ def _ratio_plot(pair: Pair, axis: tuple[float, float]) -> Plot | None:
 
 
 def _ratio(pair: Pair, confidence: float | None) -> str:
-    """`0.853, 95 %: 0.841 … 0.866`."""
+    """`0.853, 95 %: 0.841 to 0.866`."""
     ratio, found = pair.get("ratio"), pair.get("interval")
     if ratio is None:
         return "no ratio"
     if not found:
         return quantities.number(ratio)
     middle, low, high = quantities.together([ratio, found["low"], found["high"]], None)
-    return f"{middle}, {quantities.percent(confidence or 0.95)}: {low} … {high}"
+    return f"{middle}, {quantities.percent(confidence or 0.95)}: {low} to {high}"
 
 
 def _tested(pair: Pair) -> str:

@@ -41,7 +41,10 @@ def show_error(renderable: RenderableType) -> None:
 
 def show_json(document: object) -> None:
     """Print a document to stdout, for programs."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not _speaks_unicode()) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=not _speaks_unicode())
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # half a letter: JSON knows it, UTF-8 does not
+        text = json.dumps(document, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def say(message: object, style: str = "") -> None:

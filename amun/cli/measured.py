@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ..client import Document
 from . import quantities
 from .marks import MarkRow, mark_of_run
-from .plots import Line, Lines, Plot, strip
+from .plots import Indented, Line, Lines, Plot, strip
 from .tables import table
 from .terminal import plain
 
@@ -75,7 +74,7 @@ class _Metrics:
             return
         for metric in self._metrics:
             yield metric_heading(metric)
-            yield Padding(_as_paragraph(metric), (0, 0, 0, 2), expand=False)
+            yield Indented(_as_paragraph(metric))
 
 
 def _as_table(metrics: Sequence[Metric]) -> Table:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.padding import Padding
+from rich.segment import Segment
 from rich.text import Text
 
 WIDEST, NARROWEST = 60, 8
@@ -87,13 +87,28 @@ class Lines:
             if not beside:
                 yield text
                 if any(line.cells):
-                    yield Padding(Text("  ".join(filter(None, line.cells)), line.style), (0, 0, 0, left), expand=False)
+                    yield Indented(Text("  ".join(filter(None, line.cells)), line.style), left)
                 continue
             text.append(" " * (width - plot.cell_len))
             for cell, wide in zip(line.cells, widths, strict=False):
                 text.append(" " + " " * (wide - cell_len(cell)) + cell, line.style)
             text.rstrip()
             yield text
+
+
+@dataclass(frozen=True)
+class Indented:
+    """Something, a little to the right."""
+
+    inside: RenderableType
+    by: int = 2
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrower = options.update_width(max(1, options.max_width - self.by))
+        for line in console.render_lines(self.inside, narrower, pad=False):
+            yield Segment(" " * self.by)
+            yield from line
+            yield Segment.line()
 
 
 def glyphs_of(options: ConsoleOptions) -> Glyphs:

@@ -15,6 +15,7 @@ SCALES: dict[str, Scale] = {
     "hz": ((1e9, "GHz"), (1e6, "MHz"), (1e3, "kHz"), (1, "Hz")),
 }
 WORDS = {"count": "", "percent": "%", "us": "µs", "kib": "KiB", "mib": "MiB", "gib": "GiB"}
+MEASURED = ("s", "ms", "us", "ns", "hz")  # Units of what is never a count, whole or not.
 DIGITS = 4  # Significant ones, where nothing asks for more.
 MOST_DECIMALS = 9
 
@@ -25,12 +26,12 @@ def amount(value: float | None, unit: str | None) -> str:
 
 
 def extent(low: float, high: float, unit: str | None) -> str:
-    """`low … high unit`, in one unit, with digits that tell the two apart."""
+    """`low to high unit`, in one unit, with digits that tell the two apart."""
     return with_unit(*_scaled([low, high], unit))
 
 
 def with_unit(texts: Sequence[str], unit: str) -> str:
-    return " … ".join(texts) + (f" {unit}" if unit else "")
+    return " to ".join(texts) + (f" {unit}" if unit else "")
 
 
 def together(values: Sequence[float], unit: str | None) -> list[str]:
@@ -83,17 +84,17 @@ def _scaled(values: Sequence[float], unit: str | None) -> tuple[list[str], str]:
     factor, name = next(((factor, name) for factor, name in scale if largest >= factor), scale[-1])
     if largest == 0:
         factor, name = next((pair for pair in scale if pair[0] == 1), scale[0])
-    return _alike([value / factor for value in values]), name
+    return _alike([value / factor for value in values], unit not in MEASURED), name
 
 
-def _alike(values: Sequence[float]) -> list[str]:
+def _alike(values: Sequence[float], may_be_whole: bool) -> list[str]:
     """All with as many decimals as the largest needs, or as tell the farthest apart to two digits."""
     finite = [value for value in values if math.isfinite(value)]
     largest = max(map(abs, finite), default=0.0)
-    if all(value.is_integer() for value in map(float, finite)) and largest < 1e6:
+    if may_be_whole and all(value.is_integer() for value in map(float, finite)) and largest < 1e6:
         return [f"{value:.0f}" for value in values]
     if not 1e-5 <= largest < 1e9:
-        return [f"{value:.{DIGITS - 1}e}" for value in values]
+        return [f"{value:.{DIGITS - 1}e}" if value else "0" for value in values]
     decimals = DIGITS - 1 - math.floor(math.log10(largest))
     spread = max(finite) - min(finite)
     if spread > 0:

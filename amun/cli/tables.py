@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..client import Document
 from .console import phase_text
+from .quantities import duration
 from .results import Item, Result, item_states, started
 from .terminal import plain
 
@@ -73,16 +74,24 @@ def list_view(document: Document) -> RenderableType:
             item.get("inspection_id"),
             phase_text(str(item.get("phase") or "-")),
             item.get("reason"),
-            item.get("batch_size"),
+            _done(item),
+            None if item.get("duration") is None else duration(item["duration"]),
             _moment(item.get("created")),
             *([item.get("owner")] if owned else []),
         )
         for item in items
     )
-    headings = ("inspection", "phase", "reason", "items", "created", *(["owner"] if owned else []))
-    shown = table(headings, rows, numbers=("items",))
+    headings = ("inspection", "phase", "reason", "items", "time", "created", *(["owner"] if owned else []))
+    shown = table(headings, rows, numbers=("items", "time"))
     total = document.get("total")
     return shown if total in (None, len(items)) else Group(shown, Text(f"{len(items)} of {total}"))
+
+
+def _done(item: Mapping[str, Any]) -> object:
+    """`3/5` while three of five items are over, `5` once all are."""
+    items = item.get("items") or {}
+    over, total = items.get("over"), items.get("total", item.get("batch_size"))
+    return total if over in (None, total) else f"{over}/{total}"
 
 
 def hardware_view(document: Document) -> RenderableType:

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from requests_mock import Mocker
-from typer.testing import CliRunner, Result
 
-from amun.cli import app
 from amun.cli.terminal import LogWriter, plain
 from amun.specification import problems
+from tests.command import amun, answering, command, on_a_terminal, service
 
 ID = "inspection-test-0123456789abcdef"
 API = "http://127.0.0.1:8080/api/v1"
@@ -42,10 +34,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amun.cli.follow.FIRST_PAUSE", 0.0)
     monkeypatch.setattr("amun.cli.follow.LONGEST_PAUSE", 0.0)
-
-
-def amun(*arguments: str, input: str | None = None) -> Result:
-    return CliRunner().invoke(app, list(arguments), input=input)
 
 
 def a_pod(item: int, **changes: Any) -> dict[str, Any]:
@@ -539,56 +527,11 @@ def test_messages_are_one_harmless_line() -> None:
 # ---- a real process --------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def service(answers: dict[str, Callable[[BaseHTTPRequestHandler], None]]) -> Iterator[str]:
-    """A real server that answers by the end of the path."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            path = self.path.split("?")[0]
-            next(answer for end, answer in answers.items() if path.endswith(end))(self)
-
-        do_POST = do_GET
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *arguments: object) -> None:
-            """Clients leave early here."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def answering(document: object, status: int = 200) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        body = json.dumps(document).encode()
-        request.send_response(status)
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
-
-
 def endless(request: BaseHTTPRequestHandler) -> None:
     request.send_response(200)
     request.end_headers()
     while True:
         request.wfile.write(b"\x1b[31my\x1b[2J\n" * 100_000)
-
-
-def command(url: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "amun", "--url", url, *arguments]
 
 
 def test_head_may_close_the_pipe() -> None:
@@ -634,23 +577,6 @@ def test_ctrl_c_stops_following_and_not_the_inspection() -> None:
     assert b"the inspection goes on" in errors
     assert f"amun cancel {ID}".encode() in errors
     assert b"Traceback" not in errors
-
-
-def on_a_terminal(arguments: list[str], **environment: str) -> str:
-    """What a command shows when its standard streams are a terminal."""
-    ours, theirs = pty.openpty()
-    variables = {**os.environ, "TERM": "xterm-256color", **environment}
-    process = subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
-    os.close(theirs)
-    output, deadline = b"", time.monotonic() + 30
-    while time.monotonic() < deadline and select.select([ours], [], [], 10)[0]:
-        try:
-            output += os.read(ours, 65536)
-        except OSError:  # EIO: the other side is closed.
-            break
-    process.wait(10)
-    os.close(ours)
-    return output.decode().replace("\r\n", "\n")
 
 
 def test_a_terminal_gets_colours_unless_the_user_wants_none() -> None:
