@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..specification import Metric
-from .extract import Run
+from .counting import counted, tally
+from .extract import RUNNER, Run
+from .holm import corrected
+from .metric import Described, by_path, described, ordered, seen
+from .paths import canonical
+
+if TYPE_CHECKING:
+    from .pairs import Pair
+
+WORTH_TESTING = ("wall_time", "peak_memory")
+"""The runner's metrics that are tested if nobody says which: each costs all others some power."""
+
+MOST_SENTENCES = 3
 
 
 def compare(
@@ -19,10 +31,86 @@ def compare(
 ) -> dict[str, Any]:
     """Return `items` (one of each inspection), `metrics`, `tests` and `verdict` of the answer to ``POST /compare``.
 
+    Equal inspections are called different in any of all metrics and pairs with a probability of 1 - `confidence` at
+    most; see `decision` for what is reckoned with.
+
     :param samples: label, inspection id and runs of each inspection.
-    :param declared: the `metrics` of their specifications, without repetitions; the first is what the verdict is of.
-    :param paths: the metrics to test; None for those declared, or where none are, for all that are worth it.
+    :param declared: the `metrics` of their specifications; the first that is tested is what the verdict is of.
+    :param paths: the metrics to test; without any, those declared, and where none are, the script's and some of the
+        runner's.
     :param clean: leave out items that were disturbed.
     :param confidence: between 0 and 1.
     """
-    raise NotImplementedError
+    # Not before it is asked for: NumPy and SciPy take most of a second to import.
+    from .pairs import pairs
+
+    known = by_path(declared)
+    labels, ids = [label for label, _, _ in samples], [identifier for _, identifier, _ in samples]
+    values = [[run.values for run in counted(runs, clean)] for _, _, runs in samples]
+    metrics = [described(path, known) for path in tested(paths, known, values)]
+    weighed = [pairs(metric, labels, [_numbers(metric, runs) for runs in values]) for metric in metrics]
+    tests = _correct([pair for of_metric in weighed for pair in of_metric])
+    main = main_metric([metric for metric, found in zip(metrics, weighed, strict=True) if found])
+    documents = [
+        [pair.to_document(ids, confidence, tests, metric is main) for pair in of_metric]
+        for metric, of_metric in zip(metrics, weighed, strict=True)
+    ]
+    verdicts = next((found for metric, found in zip(metrics, documents, strict=True) if metric is main), [])
+    return {
+        "items": [tally(runs, clean) for _, _, runs in samples],
+        "tests": tests,
+        "verdict": _verdict(verdicts, main),
+        "metrics": [
+            {key: value for key, value in metric.to_document().items() if key != "source"} | {"pairs": found}
+            for metric, found in zip(metrics, documents, strict=True)
+        ],
+    }
+
+
+def tested(
+    paths: Sequence[str] | None, known: Mapping[str, Metric], values: Sequence[Sequence[Mapping[str, float]]]
+) -> list[str]:
+    """Return the paths of the metrics to test."""
+    if paths:
+        return list(dict.fromkeys(map(canonical, paths)))
+    if known:
+        return list(known)
+    # A metric that only one inspection has cannot be compared.
+    each = [set(seen(runs)) for runs in values]
+    shared = [path for path in seen([run for runs in values for run in runs]) if sum(path in own for own in each) > 1]
+    return [path for path in ordered(shared, {}) if path in shared and (path not in RUNNER or path in WORTH_TESTING)]
+
+
+def main_metric(metrics: Sequence[Described]) -> Described | None:
+    """Return which of those compared the main verdict is of: the first declared, else the wall time, else the first."""
+    first = next((metric for metric in metrics if metric.declared), None)
+    wall = next((metric for metric in metrics if metric.path == "wall_time"), None)
+    return first or wall or next(iter(metrics), None)
+
+
+def _numbers(metric: Described, runs: Sequence[Mapping[str, float]]) -> list[float]:
+    return [values[metric.path] for values in runs if metric.path in values]
+
+
+def _correct(found: Sequence[Pair]) -> int:
+    """Correct the p of all pairs that could be tested; returns how many these are."""
+    testable = [pair for pair in found if pair.evidence.tested]
+    for pair, p in zip(testable, corrected([pair.p for pair in testable]), strict=True):
+        pair.p_corrected = p
+    return len(testable)
+
+
+def _verdict(found: Sequence[dict[str, Any]], main: Described | None) -> str:
+    if main is None or not found:
+        return "nothing to compare: no metric is in the reports of two of them"
+    if len(found) == 1:
+        return str(found[0]["verdict"])
+    if len(found) <= MOST_SENTENCES:
+        return "; ".join(_told(pair) for pair in found)
+    different = sum(pair["different"] for pair in found)
+    return f"{different} of {len(found)} pairs differ in {main.path}"
+
+
+def _told(pair: dict[str, Any]) -> str:
+    first, second = pair["labels"]
+    return str(pair["verdict"]) if pair["different"] else f"{first} and {second}: {pair['verdict']}"

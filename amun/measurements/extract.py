@@ -34,8 +34,8 @@ SHADOW = "stdout."
 MOST_PATHS = 200
 """The script's metrics of an inspection that are kept."""
 
-LONGEST_PATH = 1000
-"""Characters; a number under longer keys is no metric."""
+MOST_VALUES = 20_000
+"""Values of any kind in what one script printed that are looked at."""
 
 
 class Paths:
@@ -56,7 +56,7 @@ class Paths:
         """Return the path, the same string for all items, or None if it is not kept."""
         kept = self._kept.get(path)
         if kept is None:
-            if len(self._kept) >= self._most or len(path) > LONGEST_PATH:
+            if len(self._kept) >= self._most:
                 self.truncated = True
             else:
                 kept = self._kept[path] = path
@@ -116,7 +116,7 @@ def metrics_of(report: Mapping[str, Any], paths: Paths | None = None) -> dict[st
 
 
 def _of_script(stdout: object) -> Iterator[tuple[str, float]]:
-    for path, value in numbers(stdout if isinstance(stdout, Mapping) else {}):
+    for path, value in numbers(stdout if isinstance(stdout, Mapping) else {}, MOST_VALUES):
         yield f"{SHADOW}{path}" if _shadowed(path) else path, value
 
 

@@ -19,17 +19,29 @@ _HALF = re.compile("[\ud800-\udfff]")
 _QUOTE = re.compile(rf'[.\[\]"]|{_HALF.pattern}')
 
 
-def numbers(document: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+LONGEST = 1000
+"""Characters of a path. A number under longer keys has a path too long for any use, and is passed over."""
+
+
+def numbers(document: Mapping[str, object], most: int | None = None) -> Iterator[tuple[str, float]]:
     """Yield path and value of every finite number in a JSON object, in its own order.
 
     Booleans are no numbers, nor are integers beyond the range of a double.
+
+    :param most: values of any kind that are looked at; None for all.
     """
     # Not recursive: how deep it is nested is the script's choice. Levels are iterators; each has the path before it.
-    levels: list[Iterator[tuple[str, object]]] = [iter(_children("", document))]
+    levels = [_children("", document)]
+    left = math.inf if most is None else most
     while levels:
         for path, value in levels[-1]:
+            left -= 1
+            if left < 0:
+                return
+            if len(path) > LONGEST:
+                continue
             if isinstance(value, Mapping | list):
-                levels.append(iter(_children(path, value)))
+                levels.append(_children(path, value))
                 break
             if (number := finite(value)) is not None:
                 yield path, number

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..specification import Metric
+from .counting import counted, counts, tally
 from .extract import Run
+from .metric import by_path, described, ordered, seen
 
 
 def summarise(
@@ -14,9 +16,38 @@ def summarise(
 ) -> dict[str, Any]:
     """Return `items`, `runs`, `metrics` and `truncated` of the answer to ``GET /inspect/{id}/summary``.
 
-    :param runs: one for each item, in the order of items, warm-ups included.
-    :param declared: the specification's `metrics`.
+    :param runs: one for each item, warm-ups included.
+    :param declared: the specification's `metrics`; one that no item has is there with `n` 0 and nulls.
     :param clean: leave out items that were disturbed.
     :param confidence: of the interval of the median, between 0 and 1.
     """
-    raise NotImplementedError
+    known, counting = by_path(declared), counted(runs, clean)
+    there = seen([run.values for run in counting])
+    paths = [path for path in ordered(there, known) if path in known or path in there]
+    return {
+        "items": tally(runs, clean),
+        "runs": [_run(run, clean) for run in runs],
+        "metrics": [_metric(path, known, counting, confidence) for path in paths],
+        "truncated": any(run.truncated for run in runs),
+    }
+
+
+def _run(run: Run, clean: bool) -> dict[str, Any]:
+    return {
+        "item": run.item,
+        "warmup": run.warmup,
+        "outcome": run.outcome,
+        "quality": run.quality,
+        "reasons": [dict(reason) for reason in run.reasons],
+        "counted": counts(run, clean),
+    }
+
+
+def _metric(path: str, known: dict[str, Metric], counting: Sequence[Run], confidence: float) -> dict[str, Any]:
+    # Not before it is asked for: NumPy and SciPy take most of a second to import.
+    from .describe import describe
+
+    having = [run for run in counting if path in run.values]
+    numbers = describe([run.values[path] for run in having], [run.item for run in having], confidence)
+    values = [{"item": run.item, "value": run.values[path], "quality": run.quality} for run in having]
+    return described(path, known).to_document() | numbers | {"values": values}
