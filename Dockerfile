@@ -31,6 +31,7 @@ USER 0
 COPY app.py /opt/amun/
 COPY openapi /opt/amun/openapi
 COPY templates /opt/amun/templates
+COPY examples /opt/amun/examples
 COPY amun /opt/amun/amun
 # Compiled here, since nobody can write there later; readable for all, however the sources were checked out.
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/amun && chmod -R a+rX,go-w /opt/amun

@@ -9,7 +9,7 @@ VENV = .venv/bin
 
 .DEFAULT_GOAL = help
 .PHONY: help system venv demo demo-stop demo-shell-image serve doctor test test-fast test-cluster lint format bench
-.PHONY: bench-cluster clean
+.PHONY: bench-cluster browser vendor screenshots clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,10 @@ serve: system venv ## API and controller in the foreground, on AMUN_HOST:AMUN_PO
 doctor: venv ## what this machine can do, what Amun chose and why
 	@$(VENV)/amun doctor
 
-test: system .venv/.installed-dev ## all tests, real Podman included
+browser: ## install the browser that the page is tested in
+	@scripts/browser.sh
+
+test: system browser .venv/.installed-dev ## all tests, real Podman included
 	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
 	@scripts/test.sh
 
@@ -62,6 +65,13 @@ format: .venv/.installed-dev ## format the code, and mend what lint can mend
 
 test-cluster: .venv/.installed-dev ## the engines' contract and the demo on a real cluster: KUBECONFIG= NAMESPACE= BASE=
 	@KUBECONFIG="$(KUBECONFIG)" NAMESPACE="$(NAMESPACE)" BASE="$(BASE)" scripts/test_cluster.sh
+
+vendor: ## fetch the page's plotting library again, as static/vendor/packages.json says
+	@python3 scripts/vendor.py
+
+screenshots: system browser .venv/.installed-dev ## make the pictures of docs/ from a service with real inspections
+	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m tests.pages.screenshots
 
 bench-cluster: .venv/.installed-dev ## what the OpenShift engine asks of an API server, and how quickly it reacts
 	@$(VENV)/python -m bench.cluster

@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__, contract, metrics
 from .errors import RequestTooLarge
+from .pages.application import template
 
 OTHER = "(other)"
 """Route of all paths that lead nowhere: a metric must not have a label for each."""
 
-FIXED = frozenset({"/", "/api/v1", "/readiness", "/liveness", "/metrics", "/api/v1/openapi.json", "/api/v1/ui/"})
+FIXED = frozenset({"/api/v1", "/readiness", "/liveness", "/metrics", "/api/v1/openapi.json", "/api/v1/ui/"})
 """Paths beside the API's own that are counted by name."""
 
 
@@ -60,5 +61,6 @@ def _route(scope: MutableMapping[str, Any]) -> str:
     """The path as the API's description writes it, with its parameters' names in place of their values."""
     operation = scope["extensions"].get("connexion_routing", {}).get("operation_id")
     if operation is None:  # also where it was refused before anybody looked where it leads
-        return scope["path"] if scope["path"] in FIXED else contract.template(scope["path"]) or OTHER
+        path = scope["path"]
+        return path if path in FIXED else contract.template(path) or template(path) or OTHER
     return contract.paths()[operation]

@@ -22,6 +22,8 @@ from .engines.base import Engine
 from .gate import Gate
 from .health import Liveness, Readiness
 from .inspections import Inspections
+from .pages.application import Pages
+from .pages.session import Session
 from .request_validation import VALIDATORS
 from .settings import Settings
 from .streaming import PlainTextLogs
@@ -51,6 +53,8 @@ def create_app(
     answers.register(app)
     _add_pages(app.app, engine, Readiness(engine, reviewer))
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
+    app.add_middleware(Session, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(Pages, position=MiddlewarePosition.BEFORE_SWAGGER, service=app)
     app.add_middleware(
         Door,
         position=MiddlewarePosition.BEFORE_SWAGGER,
@@ -65,12 +69,8 @@ def create_app(
 
 
 def _add_pages(app: flask.Flask, engine: Engine, readiness: Readiness) -> None:
-    """What is there beside the API: probes, metrics, ways in."""
+    """What is there beside the API: probes, metrics, its paths."""
     requests = _request_metrics(app)
-
-    @app.get("/")
-    def root() -> Any:
-        return flask.redirect("/api/v1/ui/")
 
     @app.get("/api/v1", strict_slashes=False)
     def paths() -> Any:

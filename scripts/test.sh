@@ -17,7 +17,7 @@ outputs=$(mktemp -d)
 trap 'rm -rf "$outputs"' EXIT
 part rest "not podman" --ignore tests/api/test_schemathesis.py "$@" >"$outputs/rest" 2>&1 &
 rest=$!
-part api podman tests/contract tests/api "$@" >"$outputs/api" 2>&1 &
+part api podman tests/contract tests/api tests/pages "$@" >"$outputs/api" 2>&1 &
 api=$!
 part engine podman tests/engine "$@"
 worst=$?

@@ -19,7 +19,7 @@ from .limits import Limits
 
 PROBES = frozenset({"/liveness", "/readiness"})
 
-DESCRIPTION = frozenset({"/", "/api/v1", "/api/v1/", "/api/v1/openapi.json", "/api/v1/openapi.yaml", "/api/v1/ui"})
+DESCRIPTION = frozenset({"/api/v1", "/api/v1/", "/api/v1/openapi.json", "/api/v1/openapi.yaml", "/api/v1/ui"})
 """What describes the API: the same everywhere, and needed to fill in a token in Swagger UI."""
 
 UI = "/api/v1/ui/"

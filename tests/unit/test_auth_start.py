@@ -212,7 +212,7 @@ def test_settings_that_are_not_set_are_not_passed_on_as_something(tmp_path: Path
         ("POST", "/api/v1/inspect/inspection-0123456789abcdef/cancel", "same-origin", 404),
         ("POST", "/api/v1/inspect/inspection-0123456789abcdef/cancel", "none", 404),
         ("GET", "/api/v1/version", "cross-site", 200),
-        ("GET", "/", "cross-site", 302),
+        ("GET", "/", "cross-site", 200),
     ],
 )
 def test_where_nobody_is_asked_no_page_from_elsewhere_acts_by_the_browser_of_this_machine(

@@ -363,7 +363,7 @@ def test_the_image_is_built_by_this_dockerfile_from_a_base_that_can_be_chosen() 
 
 def test_the_image_holds_all_that_the_service_loads_and_runs_as_nobody_in_particular() -> None:
     copied = set(re.findall(r"^COPY (?:--from=\S+ )?(\S+)", DOCKERFILE, re.MULTILINE))
-    assert {"app.py", "openapi", "templates", "amun", "Pipfile.lock"} <= copied
+    assert {"app.py", "openapi", "templates", "examples", "amun", "Pipfile.lock"} <= copied
     sent = (ROOT / ".dockerignore").read_text().split()
     assert {f"!{name}" for name in copied if not name.startswith("/")} <= set(sent)
     *_, last = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
