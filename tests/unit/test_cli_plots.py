@@ -137,7 +137,7 @@ def test_any_numbers_can_be_said(one: float, other: float, unit: str | None) -> 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0.00 s"), (12.34, "12.3 s"), (59.99, "60.0 s"), (75, "1 min 15 s"), (7260, "2 h 1 min")],,
+    [(0.0, "0.00 s"), (12.34, "12.3 s"), (59.99, "60.0 s"), (75, "1 min 15 s"), (7260, "2 h 1 min")],
 )
 def test_durations_are_what_somebody_waited_for(seconds: float, text: str) -> None:
     assert quantities.duration(seconds) == text
