@@ -55,11 +55,13 @@ def _block(metric: Mapping[str, Any], confidence: float | None) -> RenderableTyp
     """The medians as bars, then each pair: ratio and interval, what the test says, what it could have said."""
     pairs = metric.get("pairs") or []
     medians = {label: (n, median) for pair in pairs for label, n, median in _ends(pair)}
-    texts = quantities.together([median for _, median in medians.values()], metric.get("unit"))
-    largest = max((median for _, median in medians.values()), default=0.0)
+    known = [median for _, median in medians.values() if median is not None]
+    texts = iter(quantities.together(known, metric.get("unit")))
     lines = [
-        Line(plain(label), bar(median, largest), (f"{text}, n = {n}",))
-        for (label, (n, median)), text in zip(medians.items(), texts, strict=True)
+        Line(plain(label), None, (f"no value, n = {n}",))
+        if median is None
+        else Line(plain(label), bar(median, max(known)), (f"{next(texts)}, n = {n}",))
+        for label, (n, median) in medians.items()
     ]
     axis = _axis(pairs)
     lines += [Line(_name(pair), _ratio_plot(pair, axis), (_ratio(pair, confidence),)) for pair in pairs]
@@ -70,7 +72,7 @@ def _block(metric: Mapping[str, Any], confidence: float | None) -> RenderableTyp
     return Group(*parts)
 
 
-def _ends(pair: Pair) -> Iterator[tuple[str, int, float]]:
+def _ends(pair: Pair) -> Iterator[tuple[str, int, float | None]]:
     yield from zip(pair.get("labels") or [], pair.get("n") or [], pair.get("medians") or [], strict=False)
 
 
@@ -82,27 +84,32 @@ def _axis(pairs: Sequence[Pair]) -> tuple[float, float]:
     """From the least to the greatest ratio of all pairs, 1 among them, with some room around."""
     ends = [1.0]
     for pair in pairs:
-        found = pair.get("interval") or {}
-        ends += [end for end in (pair.get("ratio"), found.get("low"), found.get("high")) if end is not None]
+        ends += [end for end in (pair.get("ratio"), *(_interval(pair) or ())) if end is not None]
     room = (max(ends) - min(ends)) * 0.05
     return min(ends) - room, max(ends) + room
 
 
 def _ratio_plot(pair: Pair, axis: tuple[float, float]) -> Plot | None:
-    ratio, found = pair.get("ratio"), pair.get("interval")
+    ratio, found = pair.get("ratio"), _interval(pair)
     if ratio is None or not found:
         return None
-    return interval(ratio, found["low"], found["high"], 1.0, axis)
+    return interval(ratio, *found, 1.0, axis)
+
+
+def _interval(pair: Pair) -> tuple[float, float] | None:
+    found = pair.get("interval") or {}
+    low, high = found.get("low"), found.get("high")
+    return None if low is None or high is None else (low, high)
 
 
 def _ratio(pair: Pair, confidence: float | None) -> str:
     """`0.853, 95 %: 0.841 to 0.866`."""
-    ratio, found = pair.get("ratio"), pair.get("interval")
+    ratio, found = pair.get("ratio"), _interval(pair)
     if ratio is None:
         return "no ratio"
     if not found:
         return quantities.number(ratio)
-    middle, low, high = quantities.together([ratio, found["low"], found["high"]], None)
+    middle, low, high = quantities.together([ratio, *found], None)
     return f"{middle}, {quantities.percent(confidence or 0.95)}: {low} to {high}"
 
 

@@ -111,6 +111,12 @@ class Indented:
             yield Segment.line()
 
 
+def _share(value: float, low: float, high: float) -> float:
+    """Where `value` lies from `low` (0) to `high` (1); by halves, since the difference of two numbers may be too large."""
+    span = high / 2 - low / 2
+    return min(1.0, max(0.0, (value / 2 - low / 2) / span)) if span > 0 else 0.5
+
+
 def glyphs_of(options: ConsoleOptions) -> Glyphs:
     return ASCII if options.ascii_only else UNICODE
 
@@ -120,8 +126,8 @@ def bar(value: float, largest: float, style: str = "cyan") -> Plot:
 
     def draw(width: int, glyphs: Glyphs) -> Text:
         steps = len(glyphs.parts) + 1
-        units = round(width * steps * max(0.0, value) / largest) if largest > 0 else 0
-        whole, part = divmod(min(units, width * steps), steps)
+        units = round(width * steps * _share(value, 0.0, largest)) if largest > 0 else 0
+        whole, part = divmod(units, steps)
         drawn = glyphs.full * whole + (glyphs.parts[part - 1] if part else "")
         return Text(drawn or (glyphs.heights[0] if value > 0 else ""), style, no_wrap=True)
 
@@ -135,7 +141,7 @@ def strip(values: Sequence[float], marked: Sequence[bool]) -> Plot:
         low, high = min(values), max(values)
         counts, plain = [0] * width, [0] * width
         for value, is_marked in zip(values, marked, strict=True):
-            column = width // 2 if high == low else round((value - low) / (high - low) * (width - 1))
+            column = round(_share(value, low, high) * (width - 1))
             counts[column] += 1
             plain[column] += not is_marked
         drawn = Text(no_wrap=True)
@@ -152,9 +158,7 @@ def interval(middle: float, low: float, high: float, seen_against: float, axis: 
 
     def draw(width: int, glyphs: Glyphs) -> Text:
         def column(value: float) -> int:
-            first, last = axis
-            share = 0.5 if last == first else (value - first) / (last - first)
-            return round(min(1.0, max(0.0, share)) * (width - 1))
+            return round(_share(value, *axis) * (width - 1))
 
         cells = [" "] * width
         cells[column(low) : column(high) + 1] = glyphs.line * (column(high) - column(low) + 1)
@@ -183,10 +187,9 @@ def stretches(drawn: Iterable[Stretch], begin: float, end: float) -> Plot:
 
     def draw(width: int, glyphs: Glyphs) -> Text:
         cells: list[tuple[str, str]] = [(" ", "")] * width
-        scale = width / (end - begin) if end > begin else 0.0
         for stretch in ordered:
-            first = min(width - 1, math.floor((stretch.begin - begin) * scale))
-            last = max(first + 1, min(width, round((stretch.end - begin) * scale)))
+            first = min(width - 1, math.floor(_share(stretch.begin, begin, end) * width))
+            last = max(first + 1, round(_share(stretch.end, begin, end) * width))
             cells[first:last] = [look(stretch.kind, glyphs)] * (last - first)
         text = Text(no_wrap=True)
         for glyph, style in cells:

@@ -64,11 +64,12 @@ def test_an_interval_around_one_crosses_the_line_and_no_difference_is_no_failure
 def test_what_cannot_be_told_is_left_out(requests_mock: Mocker) -> None:
     unknown = a_pair(
         ratio=None, interval=None, detectable=None, cliffs_delta=None, p_corrected=None,
-        medians=[0.0, 0.0], needed={"difference": 0.05, "runs": None, "more": None},
+        medians=[0.0, None], needed={"difference": 0.05, "runs": None, "more": None},
     )  # fmt: skip
     requests_mock.post(URL, json=a_comparison(compared("steal", unknown)))
     shown = amun("compare", A, B).stdout
     assert "no ratio" in shown
+    assert "no value, n = 18" in shown
     assert "B / A: p - (corrected)." in shown
 
 

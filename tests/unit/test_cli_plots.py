@@ -18,7 +18,7 @@ from amun.cli.plots import Line, Lines, Stretch, bar, interval, stretches, strip
 from amun.cli.timeline import timeline_view
 from tests.measured import a_comparison, a_detail, a_metric, a_pair, a_run, a_step, a_summary, compared
 
-VALUES = st.floats(allow_nan=False, allow_infinity=False, width=64).filter(lambda value: abs(value) < 1e300)
+VALUES = st.floats(allow_nan=False, allow_infinity=False)
 WIDTHS = st.integers(20, 250)
 
 
@@ -62,7 +62,7 @@ def test_plots_are_the_same_in_ascii(name: str) -> None:
 def test_a_strip_has_a_mark_for_the_least_and_the_most(values: list[float], width: int) -> None:
     (line,) = drawn(strip(values, [False] * len(values)), width)
     assert cell_len(line.rstrip()) <= min(width, 60)
-    if max(values) - min(values) > 0:
+    if max(values) / 2 - min(values) / 2 > 0:
         assert line[0] != " "
         assert len(line.rstrip()) == min(width, 60)
 
@@ -131,7 +131,7 @@ def test_numbers_that_stand_together_share_a_unit_and_can_be_told_apart() -> Non
 
 @given(VALUES, VALUES, st.sampled_from([None, "s", "bytes", "hz", "percent", "count", "ms"]))
 def test_any_numbers_can_be_said(one: float, other: float, unit: str | None) -> None:
-    assert len(quantities.extent(one, other, unit)) < 60
+    assert len(quantities.extent(one, other, unit)) < 70
     assert len(quantities.number(one)) < 20
 
 
