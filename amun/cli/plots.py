@@ -112,7 +112,7 @@ class Indented:
 
 
 def _share(value: float, low: float, high: float) -> float:
-    """Where `value` lies from `low` (0) to `high` (1); by halves, since the difference of two numbers may be too large."""
+    """Where `value` lies from `low` (0) to `high` (1); by halves, since a difference may be too large for a number."""
     span = high / 2 - low / 2
     return min(1.0, max(0.0, (value / 2 - low / 2) / span)) if span > 0 else 0.5
 
