@@ -21,7 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amun.runner
+from amun import clock
 from amun.framing import frame
+from amun.measurements import kernel
 from amun.report import Outcome, assemble
 
 PROGRAMS = Path(amun.runner.__file__).parent
@@ -166,6 +168,38 @@ def test_all_of_getrusage_is_reported_where_there_is_python(run):
     found = run(PYTHON, "#!/bin/sh\nexit 0").report
     assert len(found["usage"]) == 16
     assert found["usage"]["ru_maxrss"] > 0
+
+
+def test_what_the_kernel_counts_is_reported_as_it_was_before_the_script_and_after(run, runner):
+    found = run(runner, "#!/bin/sh\nsleep 0.3").report
+    assert set(found["kernel"]) == {"before", "after"}
+    before, after = kernel.parse(found["kernel"]).values()
+    assert 0.25 < after["monotonic"] - before["monotonic"] < 5
+    assert before["cpus"] == after["cpus"] == os.sysconf("SC_NPROCESSORS_ONLN")
+    assert sum(after["ticks"].values()) > sum(before["ticks"].values())
+    assert len(after["load"]) == 3
+    assert before.keys() <= after.keys()
+
+
+def test_python_tells_what_the_script_itself_waited_for(run):
+    found = run(PYTHON, "#!/bin/sh\ni=0; while [ $i -lt 90000 ]; do i=$((i + 1)); done").report
+    before, after = kernel.parse(found["kernel"]).values()
+    assert "script" not in before
+    if Path("/proc/self/schedstat").exists():
+        assert after["script"]["running_ns"] / 1e9 == pytest.approx(processor_time(found), abs=0.05)
+
+
+def test_what_a_script_leaves_behind_is_no_part_of_its_time(run):
+    found = run(PYTHON, "#!/bin/sh\nsleep 60 &\n")
+    before, after = kernel.parse(found.report["kernel"]).values()
+    started, ended = (clock.seconds(found.report[f"{name}_datetime"]) for name in ("start", "end"))
+    drained = 0.5
+    assert after["monotonic"] - before["monotonic"] < found.seconds - drained
+    assert ended - started < found.seconds - drained
+
+
+def processor_time(report):
+    return report["usage"]["ru_utime"] + report["usage"]["ru_stime"]
 
 
 def test_a_script_ended_by_a_signal_is_reported_so(run, runner):
