@@ -17,6 +17,7 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from . import identifiers
+from .measurements import paths
 
 CHECKER = jsonschema.FormatChecker(formats=())
 """The formats below and no other; `problems` in validation.py checks with it."""
@@ -49,10 +50,6 @@ _PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9_.+:=~^@-]*(/[A-Za-z0-9][A-Za-z0-9
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({_HOST_PART.replace('A-Z', '')}\.)*{_HOST_PART.replace('A-Z', '')}")
-
-# The key of an object as it is, or as a JSON string in brackets; the index of a list in brackets.
-_KEY, _QUOTED = r'[^.\[\]"]+', r'\["(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"\]'
-_METRIC = re.compile(rf"(?:{_KEY}|{_QUOTED})(?:\.{_KEY}|{_QUOTED}|\[(?:0|[1-9][0-9]*)\])*")
 
 
 def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
@@ -227,7 +224,7 @@ def warmup(text: str) -> None:
 @_format("metric-path")
 def metric_path(text: str) -> None:
     """Keys and indices from the object that a script prints down to a number."""
-    if not _METRIC.fullmatch(text):
+    if paths.read(text) is None:
         raise ValueError(
             "must be a path of keys and indices, such as 'latency.p99', 'runs[0].rate' or '[\"a.key\"].rate'"
         )

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from . import formats
+from .measurements.paths import canonical
 
 Path = tuple[str | int, ...]
 Found = Iterator[tuple[Path, str]]
@@ -83,8 +84,8 @@ def metrics_once(document: object) -> Found:
     """No metric is described twice."""
     first: dict[str, int] = {}
     for index, path in _strings(document, "metrics", "path"):
-        if first.setdefault(path, index) != index:
-            yield ("metrics", index, "path"), f"must not be the same metric as metrics[{first[path]}]"
+        if (earlier := first.setdefault(canonical(path), index)) != index:
+            yield ("metrics", index, "path"), f"must not be the same metric as metrics[{earlier}]"
 
 
 def node_labels(document: object) -> Found:
