@@ -124,6 +124,7 @@ def rank_p(t: Array, a: int, b: int) -> Array:
     return np.asarray(np.maximum(2 * special.stdtr(max(a + b - 2, 1), -np.abs(t)), least_p(a, b)))
 
 
-def least_p(a: int, b: int) -> float:
+def least_p(a: float | Array, b: float | Array) -> Array:
     """The least p a rank test of samples of these sizes can have: that of one of their arrangements, or its mirror."""
-    return float(min(2 * np.exp(special.gammaln(a + 1) + special.gammaln(b + 1) - special.gammaln(a + b + 1)), 1))
+    arrangements = special.gammaln(a + b + 1) - special.gammaln(a + 1) - special.gammaln(b + 1)
+    return np.asarray(np.minimum(2 * np.exp(-arrangements), 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from .arrays import Array, Flags, divided
+from .arrays import Array, Flags
 from .decision import FEWEST, Evidence, Sample, least_p, rank_p, rank_t
 
 POWER = 0.8
@@ -23,8 +23,10 @@ MOST_RUNS = 1_000_000
 MARGIN = 0.85
 """By how much the t of the ranks may turn out smaller another time, as the runs then seem to depend on each other."""
 
-_STEPS = 24
-_RUNS = np.unique(np.concatenate([np.arange(FEWEST, 200), np.geomspace(200, MOST_RUNS, 400).round()])).astype(int)
+_STEPS = 14
+
+_RUNS = np.unique(np.concatenate([np.arange(FEWEST, 100), np.geomspace(100, MOST_RUNS, 160).round()]))
+"""Numbers of runs among which that needed is looked for."""
 
 
 def detectable(a: Sample, b: Sample, evidence: Evidence, level: float) -> Array:
@@ -63,24 +65,38 @@ def needed(a: Sample, b: Sample, evidence: Evidence, shift: Array, level: float)
 
     Supposes that more runs would scatter, and resemble their neighbours, as these do.
     """
-    runs = _RUNS.astype(float)
-    one = (a.location.variance * a.count + b.location.variance * b.count)[..., None]
-    error = np.sqrt(one / runs)
-    now = min(a.count, b.count)
-    freedom = evidence.freedom[..., None] * np.maximum((runs + 10) / (now + 10), 1)
-    luck = special.stdtrit(evidence.freedom, LATER)[..., None]
-    by_medians = shift[..., None] >= (special.stdtrit(freedom, 1 - level / 2) + luck) * error
-    enough = by_medians & _by_rank_test(a, b, shift, level, luck)
-    enough &= np.array([least_p(int(runs), int(runs)) <= level for runs in _RUNS])
-    first = _RUNS[np.argmax(enough, axis=-1)].astype(float)
-    return np.where(enough.any(axis=-1) & evidence.tested, first, np.inf)
+    if not evidence.tested:
+        return np.full(evidence.shift.shape, np.inf)
+    enough = _Outlook(a, b, evidence, shift, level).enough
+    low, high = np.zeros(shift.shape, dtype=int), np.full(shift.shape, len(_RUNS) - 1)
+    possible = enough(_RUNS[high])
+    for _ in range(len(_RUNS).bit_length()):
+        half = (low + high) // 2
+        fits = enough(_RUNS[half])
+        low, high = np.where(fits, low, np.minimum(half + 1, high)), np.where(fits, half, high)
+    return np.where(possible, _RUNS[high], np.inf)
 
 
-def _by_rank_test(a: Sample, b: Sample, shift: Array, level: float, luck: Array) -> Flags:
-    """Whether the rank test would find the shift, for each number of runs."""
-    # It grows with the root of the number of runs.
-    t = MARGIN * rank_t(a, b, a.median - b.median + shift)[0]
-    weight = a.location.inflation / a.count + b.location.inflation / b.count
-    each = (a.location.inflation + b.location.inflation)[..., None]
-    expected = t[..., None] * np.sqrt(divided(weight[..., None], each / _RUNS, 1))
-    return np.asarray(expected >= special.stdtrit(2 * _RUNS - 2, 1 - level / 2) + luck)
+class _Outlook:
+    """What runs of another number than these would show, as far as these can tell."""
+
+    def __init__(self, a: Sample, b: Sample, evidence: Evidence, shift: Array, level: float) -> None:
+        self.shift = shift
+        self.level = level
+        self.now = min(a.count, b.count)
+        self.freedom = evidence.freedom
+        self.luck = special.stdtrit(evidence.freedom, LATER)
+        self.variance = a.location.variance * a.count + b.location.variance * b.count
+        # The t of the ranks grows with the root of the number of runs; this is what it would be with one of each.
+        weight = a.location.inflation / a.count + b.location.inflation / b.count
+        t = MARGIN * rank_t(a, b, a.median - b.median + shift)[0]
+        self.t = t * np.sqrt(weight / (a.location.inflation + b.location.inflation))
+
+    def enough(self, runs: Array) -> Flags:
+        """Whether so many of each would do."""
+        freedom = self.freedom * np.maximum((runs + 10) / (self.now + 10), 1)
+        reach = (special.stdtrit(freedom, 1 - self.level / 2) + self.luck) * np.sqrt(self.variance / runs)
+        limit = special.stdtrit(2 * runs - 2, 1 - self.level / 2) + self.luck
+        with np.errstate(invalid="ignore"):
+            by_ranks = self.t * np.sqrt(runs) >= limit
+        return np.asarray((self.shift >= reach) & by_ranks & (least_p(runs, runs) <= self.level))
