@@ -116,7 +116,7 @@ def rank_t(a: Sample, b: Sample, shift: Array | None = None) -> tuple[Array, Arr
     apart = ranks_b.mean(axis=-1) - ranks_a.mean(axis=-1)
     squares = ranks_a.var(axis=-1) * a.count + ranks_b.var(axis=-1) * b.count
     error = squares / max(count - 2, 1) * (a.location.inflation / a.count + b.location.inflation / b.count)
-    return divided(apart, np.sqrt(error), 0), 2 * apart / count
+    return divided(apart, np.sqrt(error), 0), np.clip(2 * apart / count, -1, 1)
 
 
 def rank_p(t: Array, a: int, b: int) -> Array:

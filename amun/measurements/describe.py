@@ -24,11 +24,9 @@ FEWEST_OUTLIERS = 5
 def describe(numbers: Sequence[float], items: Sequence[int], confidence: float) -> dict[str, Any]:
     """Return what the summary says of a metric's numbers, but for the numbers themselves.
 
-    :param numbers: in the order of items; may be none, then everything is null.
+    :param numbers: in the order of items; at least one.
     :param items: which item each is of.
     """
-    if not numbers:
-        return _nothing()
     values = np.array(numbers, dtype=np.float64)
     small, exponent = scaled(values)
     deviations = np.abs(small - middle(small))
@@ -45,18 +43,6 @@ def describe(numbers: Sequence[float], items: Sequence[int], confidence: float) 
         "interval": _interval(values, confidence),
         "outliers": [{"item": items[at], "value": served(values[at])} for at in _outliers(deviations)],
         "trend": _trend(small, np.array(items, dtype=np.float64), confidence),
-    }
-
-
-def _nothing() -> dict[str, Any]:
-    names = ("median", "mean", "standard_deviation", "median_absolute_deviation", "min", "max")
-    return {
-        "n": 0,
-        **dict.fromkeys(names),
-        "percentiles": {str(percent): None for percent in PERCENTILES},
-        "interval": None,
-        "outliers": [],
-        "trend": None,
     }
 
 

@@ -19,7 +19,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 _QUOTE = re.compile(rf'[.\[\]"]|{_HALF.pattern}')
 
 
-LONGEST = 1000
+LONGEST = 500
 """Characters of a path. A number under longer keys has a path too long for any use, and is passed over."""
 
 

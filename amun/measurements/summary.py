@@ -17,13 +17,13 @@ def summarise(
     """Return `items`, `runs`, `metrics` and `truncated` of the answer to ``GET /inspect/{id}/summary``.
 
     :param runs: one for each item, warm-ups included.
-    :param declared: the specification's `metrics`; one that no item has is there with `n` 0 and nulls.
+    :param declared: the specification's `metrics`; one that no item has is left out.
     :param clean: leave out items that were disturbed.
     :param confidence: of the interval of the median, between 0 and 1.
     """
     known, counting = by_path(declared), counted(runs, clean)
     there = seen([run.values for run in counting])
-    paths = [path for path in ordered(there, known) if path in known or path in there]
+    paths = [path for path in ordered(there, known) if path in there]
     return {
         "items": tally(runs, clean),
         "runs": [_run(run, clean) for run in runs],
