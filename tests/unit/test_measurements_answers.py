@@ -162,6 +162,13 @@ def test_what_is_tested_is_what_was_asked_for_else_declared_else_what_both_have(
     assert absent["verdict"] == "nothing to compare: no metric is in the reports of two of them"
 
 
+def test_of_what_nobody_named_no_more_is_tested_than_takes_seconds() -> None:
+    runs = runs_of(**{f"m{number}": [1, 2] for number in range(100)}, wall_time=[1, 2], peak_memory=[1, 2])
+    answer = compare([(label, label, runs) for label in "ABCDEFGHIJ"])
+    assert [metric["path"] for metric in answer["metrics"]][-3:] == ["m41", "wall_time", "peak_memory"]
+    assert sum(len(metric["pairs"]) for metric in answer["metrics"]) == 44 * 45
+
+
 def test_the_main_verdict_is_of_the_first_declared_else_of_the_wall_time_else_of_the_first() -> None:
     a = runs_of(rate=noisy(1, 20), wall_time=noisy(1, 20), other=noisy(1, 20))
     b = runs_of(rate=noisy(2, 20, 1), wall_time=noisy(0.5, 20, 1), other=noisy(3, 20, 1))
