@@ -162,6 +162,7 @@ def test_what_is_tested_is_what_was_asked_for_else_declared_else_what_both_have(
     assert absent["verdict"] == "nothing to compare: no metric is in the reports of two of them"
 
 
+@pytest.mark.slow
 def test_of_what_nobody_named_no_more_is_tested_than_takes_seconds() -> None:
     runs = runs_of(**{f"m{number}": [1, 2] for number in range(100)}, wall_time=[1, 2], peak_memory=[1, 2])
     answer = compare([(label, label, runs) for label in "ABCDEFGHIJ"])
@@ -276,7 +277,7 @@ DOUBLES = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.
 
 
 @pytest.mark.filterwarnings("error")
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.lists(DOUBLES, max_size=12), min_size=2, max_size=3))
 def test_whatever_numbers_strangers_print_the_answers_are_json(series: list[list[float]]) -> None:
     samples = [(label, label, runs_of(x=values)) for label, values in zip("ABC", series, strict=False)]

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amun.formats import complaint, metric_path
@@ -32,6 +32,7 @@ def leaves(value: Any, steps: tuple[str | int, ...] = ()) -> list[tuple[tuple[st
     return [] if math.isnan(value) else [(steps, float(value))]
 
 
+@settings(max_examples=50)
 @given(OBJECTS)
 def test_every_finite_number_has_one_path_that_leads_back_to_it(document: dict[str, Any]) -> None:
     found = list(numbers(document))
@@ -70,6 +71,7 @@ def test_paths_look_as_documented(document: dict[str, Any], paths: list[str]) ->
     assert [path for path, _ in numbers(document)] == paths
 
 
+@settings(max_examples=50)
 @given(OBJECTS)
 def test_the_scripts_numbers_never_hide_the_runners_nor_each_other(stdout: dict[str, Any]) -> None:
     report = {"stdout": stdout, "usage": {"ru_utime": 0.25}}
