@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from .tables import table
 from .terminal import plain
 
 BLOCKS = 16  # Of more metrics than this, the verdict alone is said.
+MOST = 1000  # Items of an inspection.
 LONGEST = 60  # Characters of a value that differs.
 
 Pair = Mapping[str, Any]
@@ -119,15 +121,23 @@ def _tested(pair: Pair) -> str:
     if pair.get("cliffs_delta") is not None:
         words.append(f"Cliff's delta {pair['cliffs_delta']:+.2f}")
     if pair.get("detectable") is not None:
-        words.append(f"{quantities.percent(pair['detectable'])} could have been seen")
+        words.append(f"{_difference(pair['detectable'])} could have been seen")
     needed = pair.get("needed") or {}
     if needed.get("runs") is not None:
-        share = quantities.percent(needed.get("difference") or 0.05)
-        more = needed.get("more")
-        words.append(
-            f"{share} needs {needed['runs']} runs each" + (f", {more} more" if more else " (there are enough)")
-        )
+        words.append(f"{_difference(needed.get('difference') or 0.05)} needs {_runs(needed)}")
     return "; ".join(words) + "."
+
+
+def _difference(share: float) -> str:
+    return quantities.percent(share) if share < 1 else f"a factor of {quantities.number(1 + share, 2)}"
+
+
+def _runs(needed: Mapping[str, Any]) -> str:
+    """How many, and what is missing."""
+    runs, more = needed["runs"], needed.get("more")
+    if runs > MOST:
+        return f"{runs} runs each, more than an inspection may have"
+    return f"{runs} runs each" + (f", {more} more" if more else " (there are enough)")
 
 
 def _in_brief(metric: Mapping[str, Any], pair: Pair) -> Text:
@@ -157,7 +167,9 @@ def _values(inspections: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str
 def _short(value: object) -> str | None:
     if value is None:
         return None
-    text = plain(value)
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = ", ".join(value) or "none"
+    text = plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

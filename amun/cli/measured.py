@@ -18,7 +18,6 @@ from .terminal import plain
 
 WIDE = 110  # Columns from which on metrics are the rows of a table.
 ROWS = 60
-DISTURBED = 8
 ARROWS = {"lower": "lower is better", "higher": "higher is better"}
 
 Metric = Mapping[str, Any]
@@ -149,19 +148,17 @@ def _strip(metric: Metric) -> Plot:
 
 
 def _disturbances(runs: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
-    """What disturbed items, the same sentences once."""
-    said: dict[str, list[int]] = {}
+    """What disturbed items: which ones for the same reasons, and the sentences of the first of these."""
+    alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for run in runs:
         if run.get("quality") == "disturbed":
-            words = "; ".join(
-                plain(reason.get("message") or reason.get("reason")) for reason in run.get("reasons") or []
-            )
-            said.setdefault(words or "no reason given", []).append(run["item"])
-    for words, items in list(said.items())[:DISTURBED]:
-        named = ", ".join(map(str, items[:10])) + (" …" if len(items) > 10 else "")
-        yield Text(f"Disturbed: item{'s' if len(items) > 1 else ''} {named}: {words}", "yellow")
-    if len(said) > DISTURBED:
-        yield Text(f"… and {sum(map(len, list(said.values())[DISTURBED:]))} more disturbed items: --json shows all.")
+            alike.setdefault(tuple(plain(why.get("reason")) for why in run.get("reasons") or []), []).append(run)
+    for reasons, disturbed in alike.items():
+        items = [str(run.get("item")) for run in disturbed]
+        named = ", ".join(items[:10]) + (" …" if len(items) > 10 else "")
+        words = " ".join(plain(why.get("message")) for why in disturbed[0].get("reasons") or [] if why.get("message"))
+        example = f"; {'item ' + items[0] if len(items) > 1 else 'it'}: {words}" if words else ""
+        yield Text(f"Disturbed ({', '.join(reasons) or 'no reason given'}): item {named}{example}", "yellow")
 
 
 def _how_many(count: int | None, one: str, more: str) -> str:

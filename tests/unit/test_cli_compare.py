@@ -59,6 +59,10 @@ def test_an_interval_around_one_crosses_the_line_and_no_difference_is_no_failure
     assert re.search(r"├─+┼─*●─+┤", result.stdout)
     assert "p 0.4 (corrected)" in result.stdout
     assert "5 % needs 17 runs each, 12 more" in result.stdout
+    hopeless = a_pair(detectable=18.0, needed={"difference": 0.05, "runs": 528774, "more": 528769})
+    requests_mock.post(URL, json=a_comparison(compared("wall_time", hopeless)))
+    shown = amun("compare", A, B).stdout
+    assert "a factor of 19 could have been seen; 5 % needs 528774 runs each, more than an inspection may have" in shown
 
 
 def test_what_cannot_be_told_is_left_out(requests_mock: Mocker) -> None:
@@ -92,12 +96,18 @@ def test_of_very_many_metrics_the_rest_is_told_in_brief(requests_mock: Mocker) -
 
 def test_what_differs_is_listed_and_a_long_value_is_cut(requests_mock: Mocker) -> None:
     differences = {
-        "specification": [{"path": "script", "values": ["a\nb", "x" * 500]}],
+        "specification": [
+            {"path": "script", "values": ["a\nb", "x" * 500]},
+            {"path": "packages", "values": [["gcc", "make"], []]},
+            {"path": "build.requests", "values": [{"cpu": 1}, None]},
+        ],
         "packages": [{"kind": "python", "name": "numpy", "versions": ["1.26.4", None]}],
     }
     requests_mock.post(URL, json=a_comparison(differences=differences))
     shown = lines(amun("compare", A, B).stdout)
     assert f"script a b {'x' * 59}…" in shown
+    assert "packages gcc, make none" in shown
+    assert 'build.requests {"cpu": 1} -' in shown
     assert "numpy (python) 1.26.4 -" in shown
     requests_mock.post(URL, json=a_comparison())
     assert "They were asked for alike, and have the same packages." in lines(amun("compare", A, B).stdout)

@@ -137,7 +137,7 @@ def test_counts_and_marks_say_what_counts_and_what_was_disturbed(requests_mock: 
         "1 of unknown quality." in shown
     )
     assert "w✓~~?✗!·" in shown
-    assert "Disturbed: items 2, 3: It was throttled for 12 % of its time." in shown
+    assert "Disturbed (Throttled): item 2, 3; item 2: It was throttled for 12 % of its time." in shown
 
 
 def test_clean_and_confidence_are_passed_on_and_said(requests_mock: Mocker) -> None:
