@@ -8,6 +8,7 @@ import re
 import pytest
 from requests_mock import Mocker
 
+from amun import contract
 from tests.command import amun
 from tests.measured import A, B, a_comparison, a_pair, compared
 
@@ -22,6 +23,10 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lines(text: str) -> list[str]:
     return [re.sub(" +", " ", line).strip() for line in text.splitlines()]
+
+
+def test_the_answer_that_is_shown_here_is_one_of_the_contract() -> None:
+    assert contract.validator("Comparison").is_valid(a_comparison(compared("wall_time", a_pair())))
 
 
 def test_the_verdict_comes_first_and_every_number_of_a_pair_is_there(requests_mock: Mocker) -> None:

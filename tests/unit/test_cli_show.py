@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from requests_mock import Mocker
 
+from amun import contract
 from tests.command import amun
 from tests.measured import A, a_detail, a_metric, a_run, a_step, a_summary
 
@@ -90,6 +91,11 @@ def test_what_was_asked_for_is_said_in_a_line(requests_mock: Mocker) -> None:
 
 
 # ---- what was measured ----------------------------------------------------------------------------------------------
+
+
+def test_the_summary_and_the_time_line_that_are_shown_here_are_of_the_contract() -> None:
+    assert contract.validator("MetricsSummary").is_valid(a_summary([a_metric("x", [1.0])], [a_run(0)]))
+    assert all(contract.validator("Step").is_valid(step) for step in TIMELINE)
 
 
 def test_every_metric_is_a_row_with_median_interval_spread_outliers_and_trend(requests_mock: Mocker) -> None:
