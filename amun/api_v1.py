@@ -10,6 +10,8 @@ from . import __version__, contract, metrics, status
 from .auth.base import caller_of
 from .inspections import Inspections
 
+CONFIDENCE = 0.95
+
 Document = dict[str, Any]
 Answer = tuple[Document, int] | tuple[Document, int, dict[str, str]]
 
@@ -90,6 +92,24 @@ def get_inspection_specification(inspection_id: str) -> Answer:
         "created": inspection.created,
         "parameters": {"inspection_id": inspection_id},
     }, 200
+
+
+def get_inspection_summary(inspection_id: str, clean: bool = False, confidence: float = CONFIDENCE) -> Answer:
+    """What its items measured, in numbers."""
+    parameters = {"inspection_id": inspection_id, "clean": clean, "confidence": confidence}
+    return {**_inspections().summary(inspection_id, clean, confidence), "parameters": parameters}, 200
+
+
+def post_compare(request: Document) -> Answer:
+    """Whether inspections really differ."""
+    found = _inspections().compare(
+        request["inspections"],
+        request.get("metrics"),
+        clean=bool(request.get("clean")),
+        confidence=request.get("confidence") or CONFIDENCE,
+        allow_unlike=bool(request.get("allow_unlike")),
+    )
+    return {**found, "parameters": request}, 200
 
 
 def get_inspection_build_log(inspection_id: str, offset: int = 0, **_following: Any) -> Answer:

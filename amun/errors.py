@@ -3,7 +3,8 @@
 ::
 
     AmunError                    500
-     ├── InvalidSpecification    400   names every offending field
+     ├── InvalidDocument         400   names every offending field
+     │    └── InvalidSpecification
      ├── Unauthenticated         401
      ├── Forbidden               403
      ├── InspectionNotFound      404
@@ -11,6 +12,7 @@
      ├── Conflict                409
      ├── RequestTooLarge         413
      ├── Infeasible              422   no hardware here can ever serve it
+     ├── Unlike                  422   what was measured on unlike hardware is not compared
      ├── TooManyRequests         429   says after how many seconds to come back
      └── EngineUnavailable       503
           ├── Unreadable               what is kept cannot be understood, now or later
@@ -56,19 +58,26 @@ class AmunError(Exception):
         return {}
 
 
-class InvalidSpecification(AmunError):
-    """The specification was refused; `details` names all offending fields."""
+class InvalidDocument(AmunError):
+    """What was posted was refused; `details` names all offending fields."""
 
     status = 400
+    what: ClassVar[str] = "document"
 
     def __init__(self, details: Sequence[Problem]) -> None:
         fields = ", ".join(dict.fromkeys(problem.path or "(document)" for problem in details))
-        super().__init__(f"The specification is not valid: {fields}.")
+        super().__init__(f"The {self.what} is not valid: {fields}.")
         self._details = tuple(details)
 
     @property
     def details(self) -> Sequence[Problem]:
         return self._details
+
+
+class InvalidSpecification(InvalidDocument):
+    """The specification was refused."""
+
+    what = "specification"
 
 
 class Unauthenticated(AmunError):
@@ -115,6 +124,21 @@ class Infeasible(AmunError):
     """No hardware here can ever serve the request."""
 
     status = 422
+
+
+class Unlike(AmunError):
+    """The hardware differs, in what `details` names."""
+
+    status = 422
+
+    def __init__(self, details: Sequence[Problem]) -> None:
+        paths = ", ".join(problem.path for problem in details)
+        super().__init__(f"The inspections ran on unlike hardware: {paths}. To compare them all the same, allow_unlike.")
+        self._details = tuple(details)
+
+    @property
+    def details(self) -> Sequence[Problem]:
+        return self._details
 
 
 class TooManyRequests(AmunError):

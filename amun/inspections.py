@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from . import clock, dockerfile, environment, framing, identifiers, placement, script, status, timeline
@@ -16,6 +16,7 @@ from .engines.base import Engine
 from .errors import Conflict, Infeasible, ItemNotFound
 from .inspection import Accepted, Inspection, Observation, Submission
 from .logs import logger
+from .measuring import Measuring
 from .settings import Settings
 from .specification import Specification
 
@@ -26,9 +27,15 @@ class Inspections:
     """The use cases of one caller on one engine. Keeps no state; safe for many threads."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, caller: Caller = ANYBODY, limits: Limits = NO_LIMITS
+        self,
+        engine: Engine,
+        settings: Settings,
+        caller: Caller = ANYBODY,
+        limits: Limits = NO_LIMITS,
+        measuring: Measuring | None = None,
     ) -> None:
         self.engine = View(engine, caller)
+        self._measuring = measuring or Measuring(engine)
         self._whole = engine
         self._settings = settings
         self._caller = caller
@@ -36,7 +43,7 @@ class Inspections:
 
     def seen_by(self, caller: Caller) -> Inspections:
         """The same for another caller: what they may not know of is not there."""
-        return Inspections(self._whole, self._settings, caller, self._limits)
+        return Inspections(self._whole, self._settings, caller, self._limits, self._measuring)
 
     # -- submit -------------------------------------------------------------------------------------------------
 
@@ -136,6 +143,19 @@ class Inspections:
                     why = found.message or found.reason or found.phase
                     raise ItemNotFound(f"Item {item} was never run, and never will be: {why}")
         return report
+
+    def summary(self, inspection_id: str, clean: bool, confidence: float) -> dict[str, Any]:
+        """What an inspection measured, see `amun.measurements.summary`; `clean` leaves out what was disturbed."""
+        return self._measuring.summary(self.engine, inspection_id, clean, confidence)
+
+    def compare(
+        self, ids: Sequence[str], paths: Sequence[str] | None, *, clean: bool, confidence: float, allow_unlike: bool
+    ) -> dict[str, Any]:
+        """Whether inspections differ, see `amun.measurements.comparison`.
+
+        Raises `InspectionNotFound`, `Conflict` for one that has nothing to compare yet, and `Unlike`.
+        """
+        return self._measuring.compare(self.engine, ids, paths, clean, confidence, allow_unlike)
 
     # -- logs ---------------------------------------------------------------------------------------------------
 

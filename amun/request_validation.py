@@ -10,28 +10,31 @@ from connexion.validators import VALIDATOR_MAP
 from connexion.validators.json import JSONRequestBodyValidator, JSONResponseBodyValidator
 from connexion.validators.parameter import ParameterValidator
 
-from .errors import InvalidSpecification, Problem
-from .validation import problems
+from .errors import InvalidDocument, InvalidSpecification, Problem
+from .validation import SPECIFICATION, problems
 
 
-class SpecificationValidator(JSONRequestBodyValidator):  # type: ignore[misc]
-    """Checks the one kind of JSON body there is: a specification; all of what is wrong is named at once."""
+class DocumentValidator(JSONRequestBodyValidator):  # type: ignore[misc]
+    """Checks a JSON body by the schema that its title names; all of what is wrong is named at once."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "required": False})  # an empty body is refused as any other that is not JSON
+        self._name = str(self._schema["title"])
+        self._refusal = InvalidSpecification if self._name == SPECIFICATION else InvalidDocument
 
     async def _parse(self, stream: Any, scope: Any) -> Any:
         content = b"".join([message async for message in stream])
         try:
             return json.loads(content.decode(self._encoding))
         except (ValueError, LookupError, RecursionError) as exc:
-            message = "The body is not JSON." if content else "The body is empty: a specification in JSON is missing."
-            raise InvalidSpecification([Problem("", message)]) from exc
+            what = self._refusal.what
+            message = "The body is not JSON." if content else f"The body is empty: a {what} in JSON is missing."
+            raise self._refusal([Problem("", message)]) from exc
 
     def _validate(self, body: Any) -> None:
-        found = problems(body)
+        found = problems(body, self._name)
         if found:
-            refused = InvalidSpecification(found)
+            refused = self._refusal(found)
             refused.parameters = body if isinstance(body, dict) and _is_json(body) else {}
             raise refused
 
@@ -85,7 +88,7 @@ class AnswerValidator(JSONResponseBodyValidator):  # type: ignore[misc]
 
 VALIDATORS = {
     **VALIDATOR_MAP,
-    "body": {**VALIDATOR_MAP["body"], "application/json": SpecificationValidator},
+    "body": {**VALIDATOR_MAP["body"], "application/json": DocumentValidator},
     "parameter": NamingParameterValidator,
     # Text is streamed: what would check it would first collect it.
     "response": {"application/json": AnswerValidator},

@@ -1,7 +1,7 @@
-"""What is wrong with a specification: every offending field at once, each with its JSON path and a sentence.
+"""What is wrong with a posted document: every offending field at once, each with its JSON path and a sentence.
 
-The schema `InspectionSpecification` of openapi/openapi.yaml says what one field may be, with the formats of formats.py;
-rules.py says what fields must be to each other.
+The schemas of openapi/openapi.yaml say what one field may be, with the formats of formats.py; rules.py says what the
+fields of a specification must be to each other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jsonschema
@@ -33,10 +34,21 @@ _TYPES = {
 }
 
 
-def problems(document: object) -> list[Problem]:
-    """Return all that is wrong with a posted document, one problem a field, in the order of their paths."""
+SPECIFICATION = "InspectionSpecification"
+
+
+def problems(document: object, schema: str = SPECIFICATION) -> list[Problem]:
+    """Return all that is wrong with a posted document, one problem a field, in the order of their paths.
+
+    `schema` is the name of what it must be: a specification, which has rules besides, or another one.
+    """
     found: dict[str, str] = {}
-    for check in (_depth,) if any(_depth(document)) else (_values, _schema, *RULES):
+    checks: tuple[Callable[[object], Found], ...] = (
+        _values,
+        partial(_schema, schema),
+        *(RULES if schema == SPECIFICATION else ()),
+    )
+    for check in (_depth,) if any(_depth(document)) else checks:
         for path, message in check(document):
             found.setdefault(json_path(path), message)
     return [Problem(path, message) for path, message in sorted(found.items())]
@@ -55,8 +67,8 @@ def json_path(path: Sequence[str | int]) -> str:
     return text
 
 
-def _schema(document: object) -> Found:
-    for error in contract.validator("InspectionSpecification").iter_errors(document):
+def _schema(name: str, document: object) -> Found:
+    for error in contract.validator(name).iter_errors(document):
         yield from _explain(error)
 
 
@@ -81,8 +93,12 @@ def _explain(error: jsonschema.ValidationError) -> Found:
             yield path, f"must be one of {', '.join(value for value in limit if value is not None)}"
         case "minimum" | "maximum":
             yield path, f"must be at {'least' if error.validator == 'minimum' else 'most'} {limit}"
+        case "minItems" if limit > 1:
+            yield path, f"must have at least {limit} elements"
         case "minLength" | "minItems":
             yield path, "must not be empty"
+        case "uniqueItems":
+            yield path, "must not name one twice"
         case "maxLength" | "maxItems" | "maxProperties":
             yield path, f"must have at most {limit} {'characters' if error.validator == 'maxLength' else 'elements'}"
         case _:

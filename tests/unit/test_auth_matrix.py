@@ -15,7 +15,12 @@ from tests.guarded import DOCUMENT, Guarded
 CALLERS = {"nobody": None, "wrong": "amun_0123456789", "other": "bob", "owner": "alice", "admin": "root"}
 """Kinds of caller, and the credential that each comes with. The inspection that is asked for is alice's."""
 
-SENT: dict[str, dict[str, Any]] = {"-": {}, "body": {"json": DOCUMENT}, "text": {"headers": {"Accept": "text/plain"}}}
+SENT: dict[str, dict[str, Any]] = {
+    "-": {},
+    "body": {"json": DOCUMENT},
+    "pair": {"json": {"inspections": ["{inspection_id}", "{another_id}"]}},
+    "text": {"headers": {"Accept": "text/plain"}},
+}
 
 TABLE = """
 method  path                                                 sent   nobody wrong  other  owner  admin
@@ -30,6 +35,8 @@ DELETE  /api/v1/inspect/{inspection_id}                      -      401    401  
 POST    /api/v1/inspect/{inspection_id}/cancel               -      401    401    404    202    202
 GET     /api/v1/inspect/{inspection_id}/status               -      401    401    404    200    200
 GET     /api/v1/inspect/{inspection_id}/specification        -      401    401    404    200    200
+GET     /api/v1/inspect/{inspection_id}/summary              -      401    401    404    200    200
+POST    /api/v1/compare                                      pair   401    401    404    409    409
 GET     /api/v1/inspect/{inspection_id}/build/log            -      401    401    404    200    200
 GET     /api/v1/inspect/{inspection_id}/build/log            text   401    401    404    200    200
 GET     /api/v1/inspect/{inspection_id}/job/log              -      401    401    404    202    202
@@ -90,6 +97,8 @@ def test_every_path_is_answered_by_who_asks(
 ) -> None:
     inspection_id = guarded.submit("alice") if "{inspection_id}" in path else ""
     where = path.format(inspection_id=inspection_id, item=0)
+    if "inspections" in sent.get("json", {}):
+        sent = {"json": {"inspections": [guarded.submit("alice"), guarded.submit("alice")]}}
     response = guarded.ask(CALLERS[kind], method, where, **sent)
     assert response.status_code == status, response.text
     assert response.headers["X-Amun-Version"] == __version__

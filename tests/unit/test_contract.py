@@ -51,6 +51,8 @@ def test_every_endpoint_of_both_generations_is_there() -> None:
         ("post", "/inspect/{inspection_id}/cancel"): "cancel_inspection",
         ("get", "/inspect/{inspection_id}/status"): "get_inspection_status",
         ("get", "/inspect/{inspection_id}/specification"): "get_inspection_specification",
+        ("get", "/inspect/{inspection_id}/summary"): "get_inspection_summary",
+        ("post", "/compare"): "post_compare",
         ("get", "/inspect/{inspection_id}/build/log"): "get_inspection_build_log",
         ("get", "/inspect/{inspection_id}/job/log"): "get_inspection_job_log",
         ("get", "/inspect/{inspection_id}/job/batch-size"): "get_inspection_job_batch_size",
@@ -63,7 +65,7 @@ def test_every_endpoint_of_both_generations_is_there() -> None:
 def test_every_operation_names_its_errors_in_the_one_shape(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     assert "500" in responses
-    assert ("404" in responses) == ("{inspection_id}" in path)
+    assert ("404" in responses) == ("{inspection_id}" in path or path == "/compare")
     assert ("415" in responses) == ("requestBody" in operation)
     assert {"401", "403", "429", "503"} <= set(responses)
     for status in responses:
