@@ -24,6 +24,7 @@ class Mark:
 
 
 WAITING = Mark("waiting", "·", ".", "dim")
+OPEN = Mark("not over", "·", ".", "dim")
 NEVER = Mark("not run", "-", "-", "dim")
 RUNNING = Mark("running", "●", "o", "cyan")
 WARM = Mark("warm-up", "w", "w", "dim")
@@ -40,7 +41,7 @@ def mark_of_run(run: Mapping[str, Any]) -> Mark:
     """The mark of one of the summary's `runs`."""
     outcome = run.get("outcome")
     if outcome is None:
-        return WAITING
+        return OPEN
     if outcome != "succeeded":
         return FAILED if outcome == "failed" else ERROR
     return WARM if run.get("warmup") else QUALITIES.get(run.get("quality") or "", UNKNOWN)

@@ -157,7 +157,7 @@ def _disturbances(runs: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         items = [str(run.get("item")) for run in disturbed]
         named = ", ".join(items[:10]) + (" …" if len(items) > 10 else "")
         words = " ".join(plain(why.get("message")) for why in disturbed[0].get("reasons") or [] if why.get("message"))
-        example = f"; {'item ' + items[0] if len(items) > 1 else 'it'}: {words}" if words else ""
+        example = (f"; item {items[0]}: " if len(items) > 1 else ": ") + words if words else ""
         yield Text(f"Disturbed ({', '.join(reasons) or 'no reason given'}): item {named}{example}", "yellow")
 
 

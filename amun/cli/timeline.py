@@ -59,7 +59,7 @@ def timeline_view(detail: Document) -> RenderableType:
     parts: list[RenderableType] = [Lines(lines), _Legend(now - begin)]
     if len(rows) > ROWS:
         parts.insert(1, Text(f"… and {len(rows) - ROWS} items more: --json shows all."))
-    return Group(*parts, *_reasons(steps))
+    return Group(*parts, *_reasons(steps, detail.get("status") or {}))
 
 
 def _rows(steps: Sequence[Mapping[str, Any]], now: float, warmups: frozenset[int]) -> Iterator[Row]:
@@ -86,13 +86,13 @@ def _end(steps: Sequence[Mapping[str, Any]]) -> float:
     return max(known)
 
 
-def _reasons(steps: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
-    """Why it waited, and what did not end well, each once."""
+def _reasons(steps: Sequence[Mapping[str, Any]], status: Mapping[str, Any]) -> Iterator[Text]:
+    """Why it waited, and what did not end well, each once; what the status says of the whole is said already."""
     said = {
         f"{plain(step.get('step'))}: {plain(step['reason'])}"
         + (f": {plain(step['message'])}" if step.get("message") else ""): step.get("waiting")
         for step in steps
-        if step.get("reason")
+        if step.get("reason") and (step["reason"], step.get("message")) != (status.get("reason"), status.get("message"))
     }
     for line, waiting in list(said.items())[:REASONS]:
         yield Text(line, "yellow" if waiting else "red")

@@ -67,6 +67,16 @@ def test_what_goes_on_yet_is_drawn_up_to_now(requests_mock: Mocker) -> None:
     assert re.search(r"item 1 +.*█+ +5.00 s +\d+ (h|min|s)", result.stdout)
 
 
+def test_what_is_said_of_the_whole_is_not_said_again_of_a_step(requests_mock: Mocker) -> None:
+    why = {"reason": "BuildFailed", "message": "pip failed."}
+    detail = a_detail([a_step("build", None, 0, 5, **why)], "build_failed")
+    detail["status"].update(why)
+    serve(requests_mock, detail)
+    result = amun("show", A)
+    assert result.exit_code == 1
+    assert result.stdout.count("pip failed.") == 1
+
+
 def test_of_a_great_many_items_the_first_are_drawn(requests_mock: Mocker) -> None:
     serve(requests_mock, a_detail([a_step("run", item, item, item + 1) for item in range(1000)]))
     result = amun("show", A)
@@ -143,6 +153,7 @@ def test_counts_and_marks_say_what_counts_and_what_was_disturbed(requests_mock: 
         "1 of unknown quality." in shown
     )
     assert "w✓~~?✗!·" in shown
+    assert ", · 1 not over" in " ".join(shown)
     assert "Disturbed (Throttled): item 2, 3; item 2: It was throttled for 12 % of its time." in shown
 
 
