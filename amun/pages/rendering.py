@@ -58,6 +58,11 @@ def indented(value: object) -> str:
     return _UNSEEN.sub(_escaped, json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def brief(value: object) -> str:
+    """The same in one line."""
+    return _UNSEEN.sub(_escaped, json.dumps(value, ensure_ascii=False))
+
+
 def _escaped(found: re.Match[str]) -> str:
     return json.dumps(found[0])[1:-1]
 
@@ -74,7 +79,9 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     named = (words.when, words.duration, words.size, words.number, words.percent, words.hardware, words.system)
-    made.filters.update({function.__name__: function for function in (*named, words.plain_list, compact, indented)})
+    made.filters.update(
+        {function.__name__: function for function in (*named, words.plain_list, compact, indented, brief)}
+    )
     made.globals.update(static=static.url, PHASES=words.PHASES, OVER=words.OVER, between=words.between)
     return made
 

@@ -76,6 +76,8 @@ def number(value: object, unit: str | None = None) -> str:
         return NOTHING
     if unit == "bytes":
         return size(value)
+    if unit == "s" and abs(value) < 1e-10:
+        value = 0  # what is left of rounding
     if unit == "s" and 0 < abs(value) < 0.9995:
         scale, unit = (1e3, "ms") if abs(value) >= 0.9995e-3 else (1e6, "us")
         value *= scale

@@ -59,9 +59,6 @@ async function update() {
   if (!response.ok) return undefined;
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   const parts = [...document.querySelectorAll("[data-live]")];
-  // Parts that came or went since: as a whole the page is another one.
-  const names = (of) => [...of.querySelectorAll("[data-live]")].map((part) => part.id).join();
-  if (names(document) !== names(fresh) && !document.querySelector("dialog[open]")) return location.reload();
   const told = [];
   for (const part of parts) {
     const other = fresh.getElementById(part.id);

@@ -18,7 +18,7 @@ function look() {
 
 function scales(plot, colours, more) {
   return {
-    y: { grace: "8%", grid: { color: colours.line }, border: { display: false }, ticks: { color: colours.text, maxTicksLimit: 6, callback: (value) => tell(value, plot.unit) } },
+    y: { beginAtZero: false, grace: "8%", grid: { color: colours.line }, border: { display: false }, ticks: { color: colours.text, maxTicksLimit: 6, callback: (value) => tell(value, plot.unit) } },
     ...more,
   };
 }
@@ -45,7 +45,7 @@ function ofRuns(plot, colours) {
         { type: "scatter", xAxisID: "x", data: points, pointRadius: points.length > 200 ? 1.5 : 3, pointStyle: plot.values.map(([, , quality]) => shape[quality] || "circle"),
           backgroundColor: plot.values.map(([, , quality]) => tint[quality] || colours.point), borderWidth: 0 },
         { type: "boxplot", xAxisID: "box", data: [plot.values.map(([, y]) => y)], backgroundColor: colours.soft, borderColor: colours.point, borderWidth: 1.5,
-          outlierRadius: 0, itemRadius: 0, meanRadius: 0, maxBarThickness: 26 },
+          outlierRadius: 0, itemRadius: 0, meanRadius: 0, grouped: false, maxBarThickness: 26 },
       ],
     },
     options: options(plot, axes, {
@@ -66,7 +66,7 @@ function beside(plot, colours) {
       labels: plot.groups.map((group) => group.label),
       datasets: [
         { type: "boxplot", data: plot.groups.map((group) => group.values), backgroundColor: colours.soft, borderColor: tints, borderWidth: 1.5,
-          outlierRadius: 0, itemRadius: 0, meanRadius: 0, maxBarThickness: 46, order: 2 },
+          outlierRadius: 0, itemRadius: 0, meanRadius: 0, grouped: false, maxBarThickness: 56, order: 2 },
         ...plot.groups.map((group, at) => ({ type: "scatter", xAxisID: "strip", order: 1, backgroundColor: tints[at], pointRadius: 2, borderWidth: 0,
           data: group.values.map((y, nth) => ({ x: at + jitter(nth) * 0.28, y })) })),
       ],
