@@ -124,8 +124,9 @@ class Store:
 
     def _ordered(self, index: str, owner: str | None, newest_first: bool = False) -> Iterator[str]:
         wanted = "" if owner is None else _of_owner(owner)
+        inspections = f"{self.root}/inspections/"  # a text: there may be ten thousand of them
         for name in sorted(os.listdir(self.root / index), reverse=newest_first):
-            if name.endswith(wanted) and (self.root / "inspections" / _id_of(name)).is_dir():
+            if name.endswith(wanted) and os.path.isdir(inspections + _id_of(name)):
                 yield _id_of(name)
 
     def mark(self, inspection_id: str, what: str, at: str | None = None) -> None:
