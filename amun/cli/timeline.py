@@ -11,6 +11,7 @@ from rich.text import Text
 
 from .. import clock
 from ..client import Document
+from .exits import OVER
 from .plots import Line, Lines, Stretch, glyphs_of, look, stretches
 from .quantities import duration
 from .terminal import plain
@@ -48,7 +49,8 @@ def timeline_view(detail: Document) -> RenderableType:
     """The `timeline` of an inspection's detail; what goes on yet is drawn up to now."""
     steps = [step for step in detail.get("timeline") or [] if _moment(step.get("started_at")) is not None]
     if not steps:
-        return Text("Nothing has happened yet.")
+        over = (detail.get("status") or {}).get("phase") in OVER
+        return Text("There was nothing to do: its environment is there." if over else "Nothing has happened yet.")
     now = _end(steps)
     rows = list(_rows(steps, now, _warmups(detail)))
     begin = min(stretch.begin for row in rows for stretch in row.stretches)

@@ -90,6 +90,8 @@ def test_an_inspection_of_which_nothing_is_known_yet_is_shown(requests_mock: Moc
     result = amun("show", A)
     assert result.exit_code == 4
     assert "Nothing has happened yet." in result.stdout
+    serve(requests_mock, a_detail([], "succeeded"))
+    assert "There was nothing to do" in amun("show", A).stdout
 
 
 def test_what_was_asked_for_is_said_in_a_line(requests_mock: Mocker) -> None:
