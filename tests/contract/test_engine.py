@@ -333,6 +333,7 @@ def test_warm_ups_are_items_of_their_own_and_come_first(desk: Desk) -> None:
     made = desk.submit(script=script, warmup=1, batch_size=2, parallelism=3, metrics=metrics)
     observation = desk.end(made, "succeeded", timeout=90)
     assert [desk.report(made, item)["stdout_text"] for item in (0, 1, 2)] == [f"{i} of 1 + 2\n" for i in (0, 1, 2)]
+    assert all(desk.report(made, item)["kernel"]["after"] for item in (0, 1, 2))
     pods = status.to_document(observation)["job"]["pods"]
     assert [(pod["item"], pod["warmup"]) for pod in pods] == [(0, True), (1, False), (2, False)]
     if desk.engine.name == "podman":  # on a cluster the Job controller starts them, `parallelism` at a time
