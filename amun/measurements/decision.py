@@ -47,7 +47,8 @@ class Sample:
 
     def interval(self, confidence: float) -> tuple[Array, Array]:
         """Return the ends of the interval of the median."""
-        reach = special.stdtrit(2 / self.location.doubt, (1 + confidence) / 2) * np.sqrt(self.location.variance)
+        chance = special.stdtrit(2 / self.location.doubt, (1 + confidence) / 2) * np.sqrt(self.location.variance)
+        reach = chance + self.location.bias
         return self.median - reach, self.median + reach
 
 
@@ -70,6 +71,7 @@ class Evidence:
         shift: median of the second less that of the first, on their scale: the logarithm of the ratio, mostly.
         variance: of the shift.
         freedom: degrees of freedom with which the variance is known.
+        bias: how far the levels of the two may be from the medians together, since they moved.
         p: of the hypothesis that they are equal.
         delta: Cliff's delta, from -1 (all of the second are smaller) to 1 (all are larger).
         tested: whether the samples were large enough for any of it.
@@ -78,13 +80,14 @@ class Evidence:
     shift: Array
     variance: Array
     freedom: Array
+    bias: Array
     p: Array
     delta: Array
     tested: bool
 
     def interval(self, confidence: float) -> tuple[Array, Array]:
         """Return the ends of the interval of the shift; it excludes 0 where p is below 1 - `confidence`."""
-        reach = special.stdtrit(self.freedom, (1 + confidence) / 2) * np.sqrt(self.variance)
+        reach = special.stdtrit(self.freedom, (1 + confidence) / 2) * np.sqrt(self.variance) + self.bias
         return self.shift - reach, self.shift + reach
 
 
@@ -94,10 +97,11 @@ def weigh(a: Sample, b: Sample) -> Evidence:
     variance, freedom = combined(a.location, b.location)
     t, delta = rank_t(a, b)
     p_ranks = rank_p(t, a.count, b.count)
-    p_medians = 2 * special.stdtr(freedom, -divided(np.abs(shift), np.sqrt(variance), 0))
+    bias = a.location.bias + b.location.bias
+    p_medians = 2 * special.stdtr(freedom, -divided(np.maximum(np.abs(shift) - bias, 0), np.sqrt(variance), 0))
     tested = min(a.count, b.count) >= FEWEST
     p = np.minimum(np.maximum(p_ranks, p_medians), 1) if tested else np.ones_like(p_ranks)
-    return Evidence(shift, variance, freedom, p, delta, tested)
+    return Evidence(shift, variance, freedom, bias, p, delta, tested)
 
 
 def combined(a: Location, b: Location) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from scipy import special
 
 from .arrays import Array
 from .dependence import dependence
-from .drift import drift_variance
+from .drift import WAY, drift
 
 COARSE = 2.4
 """Relative variance of the squared standard error, times the degrees of freedom of a sample (2 for a mean's)."""
@@ -21,25 +21,28 @@ class Location:
     """Arrays, one value for each series.
 
     Attributes:
-        variance: of the median, dependence and drift included.
+        variance: of the median about the level that the runs had, dependence included.
         inflation: the factor in it that dependence makes.
         doubt: relative variance of `variance`.
+        bias: how far that level may be from the median, since it moved.
         count: length of the series.
     """
 
     variance: Array
     inflation: Array
     doubt: Array
+    bias: Array
     count: int
 
 
 def locate(series: Array) -> Location:
     """Say how sure the median of each series (last axis, in the order of the runs) is."""
     count = series.shape[-1]
-    found = dependence(series)
+    bias, steady = drift(series)
+    found = dependence(steady)
     doubt = (1 + COARSE / max(count - 1, 1)) * (1 + found.doubt) - 1
-    variance = bootstrap_variance(series) * found.inflation + drift_variance(series)
-    return Location(variance, found.inflation, doubt, count)
+    variance = bootstrap_variance(steady) * found.inflation * np.where(bias > 0, 1 + WAY, 1)
+    return Location(variance, found.inflation, doubt, bias, count)
 
 
 def bootstrap_variance(sample: Array) -> Array:

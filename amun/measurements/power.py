@@ -37,7 +37,7 @@ def detectable(a: Sample, b: Sample, evidence: Evidence, level: float) -> Array:
     if not evidence.tested or least_p(a.count, b.count) > level:
         return np.full(evidence.shift.shape, np.inf)
     luck = special.stdtrit(evidence.freedom, LUCK) * np.sqrt(evidence.variance)
-    by_medians = special.stdtrit(evidence.freedom, 1 - level / 2) * np.sqrt(evidence.variance)
+    by_medians = special.stdtrit(evidence.freedom, 1 - level / 2) * np.sqrt(evidence.variance) + evidence.bias
     return np.asarray(_by_ranks(a, b, by_medians, level) + luck)
 
 
@@ -85,6 +85,7 @@ class _Outlook:
         self.level = level
         self.now = min(a.count, b.count)
         self.freedom = evidence.freedom
+        self.bias = evidence.bias
         self.luck = special.stdtrit(evidence.freedom, LATER)
         self.variance = a.location.variance * a.count + b.location.variance * b.count
         # The t of the ranks grows with the root of the number of runs; this is what it would be with one of each.
@@ -95,7 +96,7 @@ class _Outlook:
     def enough(self, runs: Array) -> Flags:
         """Whether so many of each would do."""
         freedom = self.freedom * np.maximum((runs + 10) / (self.now + 10), 1)
-        reach = (special.stdtrit(freedom, 1 - self.level / 2) + self.luck) * np.sqrt(self.variance / runs)
+        reach = (special.stdtrit(freedom, 1 - self.level / 2) + self.luck) * np.sqrt(self.variance / runs) + self.bias
         limit = special.stdtrit(2 * runs - 2, 1 - self.level / 2) + self.luck
         with np.errstate(invalid="ignore"):
             by_ranks = self.t * np.sqrt(runs) >= limit

@@ -15,7 +15,7 @@ from amun.measurements.arrays import middle, served
 from amun.measurements.decision import least_p, rank_p, rank_t, samples, weigh
 from amun.measurements.dependence import Dependence, dependence
 from amun.measurements.describe import describe
-from amun.measurements.drift import drift_variance
+from amun.measurements.drift import drift
 from amun.measurements.holm import corrected
 from amun.measurements.location import bootstrap_variance
 from amun.measurements.ordering import midranks
@@ -107,11 +107,12 @@ def test_dependence_knows_only_ranks() -> None:
     assert dependence(series).inflation.tolist() == dependence(np.exp(3 * series)).inflation.tolist()
 
 
-def test_a_clear_drift_counts_as_uncertainty_and_noise_does_not() -> None:
+def test_a_clear_drift_bounds_what_the_median_may_be_wrong_by_and_noise_does_not() -> None:
     noise = np.random.default_rng(3).standard_normal((200, 30))
-    assert np.mean(drift_variance(noise) > 0) < 0.06
-    way = drift_variance(noise + np.linspace(0, 6, 30))
-    assert float(np.median(way)) == pytest.approx(9, rel=0.3)  # half of 6, squared
+    assert np.mean(drift(noise)[0] > 0) < 0.06
+    way, steady = drift(noise + np.linspace(0, 6, 30))
+    assert float(np.median(way)) == pytest.approx(3, rel=0.2)
+    assert np.std(steady) == pytest.approx(1, rel=0.1)
 
 
 def test_a_trend_is_theils_and_kendalls() -> None:

@@ -129,6 +129,21 @@ def test_levels_that_drift_apart_by_themselves_are_seldom_called_different() -> 
         assert different(a, b) <= most + chance(most, TRIALS), count
 
 
+WARMING = (
+    *(0.0359, 0.0739, 0.0361, 0.031, 0.028, 0.0304, 0.0382, 0.0339, 0.0439, 0.0569, 0.0377, 0.0574, 0.029, 0.0501),
+    *(0.1058, 0.0662, 0.0585, 0.0387, 0.0395, 0.0769, 0.0727, 0.0594, 0.0675, 0.0481, 0.0711, 0.1235, 0.076, 0.113),
+)
+SLOWER = (
+    *(0.2365, 0.277, 0.1945, 0.2757, 0.21, 0.2491, 0.2352, 0.2308, 0.3236, 0.2715, 0.2038, 0.2297, 0.2252, 0.2527),
+    *(0.2438, 0.222, 0.2374, 0.2836, 0.2671, 0.3076, 0.2599, 0.3845, 0.327, 0.2481, 0.2556, 0.2139, 0.2692, 0.207),
+)
+"""Seconds that one sort took with two versions of NumPy, on a machine that others began to use meanwhile."""
+
+
+def test_what_lies_apart_is_called_different_though_its_level_moves() -> None:
+    assert different(np.array([WARMING]), np.array([SLOWER])) == 1
+
+
 def timed(draw: Draw, seed: int, count: int, trials: int = 1000) -> np.ndarray:
     """Positive numbers that scatter by about 5 %."""
     return np.exp(0.05 * draw(np.random.default_rng(seed), (trials, count)))
