@@ -133,7 +133,7 @@ class Unlike(AmunError):
 
     def __init__(self, details: Sequence[Problem]) -> None:
         paths = ", ".join(problem.path for problem in details)
-        super().__init__(f"The inspections ran on unlike hardware: {paths}. To compare them all the same, allow_unlike.")
+        super().__init__(f"The inspections ran on unlike hardware: {paths}. Only `allow_unlike` compares them.")
         self._details = tuple(details)
 
     @property
