@@ -18,6 +18,9 @@ from .curl import Curl
 from .rendering import indented, page
 
 ON_A_PAGE = 50
+ALSO = 6
+"""Verdicts that are told above the table of all."""
+
 TO_PICK = 30
 """Inspections offered to be compared with."""
 
@@ -135,16 +138,32 @@ async def compare(request: Request) -> Response:
         paths = [f"{public.inspection(each['inspection_id'])}/summary" for each in compared["inspections"]]
         clean = "true" if asked["clean"] else None
         summaries = await asyncio.gather(*(api.find(path, clean=clean) for path in paths))
+    main = _main(compared["metrics"])
     return page(
         request,
         "compare.html",
         compared=compared,
+        main=main,
+        also=_also(compared["metrics"], main),
         picked=picked,
         asked=asked,
         plots=plots.beside(compared, summaries),
         again=_again(picked, asked),
         curl=[Curl(request).line("This comparison", "/compare", document=body)],
     )
+
+
+def _main(metrics: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The metric that the verdict is of: the first declared, else the wall time, else the first."""
+    return min(
+        metrics, key=lambda each: 0 if each.get("declared") else 1 if each["path"] == "wall_time" else 2, default=None
+    )
+
+
+def _also(metrics: list[dict[str, Any]], main: object) -> list[str]:
+    """What differs in other metrics, for it may be what matters: the verdicts of their pairs, which name them."""
+    others = [each for each in metrics if each is not main]
+    return [pair["verdict"] for each in others for pair in each["pairs"] if pair["different"]][:ALSO]
 
 
 async def _pick(request: Request, api: Api, picked: list[str]) -> Response:

@@ -35,8 +35,9 @@ function ofRuns(plot, colours) {
   const tint = { disturbed: colours.disturbed, unknown: colours.unknown };
   const shape = { disturbed: "rectRot" };
   const points = plot.values.map(([x, y]) => ({ x, y }));
+  const [first, last] = [plot.values[0][0], plot.values[plot.values.length - 1][0]];
   const axes = scales(plot, colours, {
-    x: { type: "linear", stack: "x", stackWeight: 5, offset: true, grid: { display: false }, border: { color: colours.line }, ticks: { color: colours.text, precision: 0, maxTicksLimit: 8 }, title: { display: true, text: "item", color: colours.text } },
+    x: { type: "linear", stack: "x", stackWeight: 5, min: first - 1, max: last + 1, grid: { display: false }, border: { color: colours.line }, ticks: { color: colours.text, precision: 0, maxTicksLimit: 8, includeBounds: false }, title: { display: true, text: "item", color: colours.text } },
     box: { type: "category", labels: [""], stack: "x", stackWeight: 1, offset: true, grid: { display: false }, border: { display: false } },
   });
   return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -77,8 +78,6 @@ def test_marks_that_turn_text_around_and_controls_are_written_out() -> None:
 
 
 def test_json_to_be_changed_says_the_same_when_it_is_read_again() -> None:
-    import json
-
     document = {"script": "\u202e \x7f \ud800 \x1b é\n", "b": [1, "\u2066"]}
     text = rendering.indented(document)
     assert json.loads(text) == document
