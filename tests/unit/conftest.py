@@ -6,7 +6,7 @@ import pytest
 
 SLOW = (
     *("test_apiserver_", "test_archive_", "test_deployment", "test_vitals", "test_world"),
-    *("test_auth_apiserver", "test_auth_matrix", "test_auth_owners", "test_auth_start"),
+    *("test_auth_apiserver", "test_auth_matrix", "test_auth_owners", "test_auth_start", "test_pages_session"),
 )
 
 
