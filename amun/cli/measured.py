@@ -148,10 +148,10 @@ def _strip(metric: Metric) -> Plot:
 
 
 def _disturbances(runs: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
-    """What disturbed items: which ones for the same reasons, and the sentences of the first of these."""
+    """What disturbed items that count: which ones for the same reasons, and the sentences of the first of these."""
     alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for run in runs:
-        if run.get("quality") == "disturbed":
+        if run.get("quality") == "disturbed" and not run.get("warmup"):
             alike.setdefault(tuple(plain(why.get("reason")) for why in run.get("reasons") or []), []).append(run)
     for reasons, disturbed in alike.items():
         items = [str(run.get("item")) for run in disturbed]

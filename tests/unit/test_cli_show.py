@@ -138,7 +138,7 @@ def test_the_strip_shows_where_the_values_lie(requests_mock: Mocker) -> None:
 def test_counts_and_marks_say_what_counts_and_what_was_disturbed(requests_mock: Mocker) -> None:
     why = [{"reason": "Throttled", "message": "It was throttled for 12 % of its time."}]
     runs = [
-        a_run(0, warmup=True, counted=False),
+        a_run(0, warmup=True, counted=False, quality="disturbed", reasons=why),
         a_run(1),
         a_run(2, quality="disturbed", reasons=why),
         a_run(3, quality="disturbed", reasons=why),
