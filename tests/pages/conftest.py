@@ -122,12 +122,24 @@ def scenes() -> list[Scene]:
     ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def engine() -> ScriptedEngine:
     return ScriptedEngine(scenes())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def staged(engine: ScriptedEngine) -> Iterator[Callable[..., None]]:
+    """Shows other scenes than those of `scenes`, and nothing else, until the test is over."""
+    before = engine.scenes
+
+    def show(*others: Scene) -> None:
+        engine.scenes = {each.id: each for each in others}
+
+    yield show
+    engine.scenes = before
+
+
+@pytest.fixture(scope="package")
 def served(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The service with an inspection of every kind; nobody is asked who they are."""
     with Served(engine, state_dir=tmp_path_factory.mktemp("state")) as running:

@@ -198,7 +198,7 @@ class ScriptedEngine(Engine):
 
     def build_log(self, inspection_id: str, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
         found = self._scene(inspection_id)
-        yield from self._following(lambda: found.build_log, lambda: found.observation.build.outcome, offset, follow)
+        return self._following(lambda: found.build_log, lambda: found.observation.build.outcome, offset, follow)
 
     def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
         found = self._scene(inspection_id)
@@ -207,7 +207,7 @@ class ScriptedEngine(Engine):
         def over() -> bool:  # also when it was deleted meanwhile
             return inspection_id not in self.scenes or found.observation.items[item].outcome is not None
 
-        yield from self._following(lambda: found.logs.get(item, b""), over, 0, follow)
+        return self._following(lambda: found.logs.get(item, b""), over, 0, follow)
 
     def _following(self, read: Any, over: Any, offset: int, follow: bool) -> Iterator[bytes]:
         while True:
@@ -276,7 +276,7 @@ class Served:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, timeout_graceful_shutdown=1))
+        self._server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, timeout_graceful_shutdown=0))
         self._thread = threading.Thread(target=self._run, name="served", daemon=True)
 
     def _run(self) -> None:

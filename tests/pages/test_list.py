@@ -44,74 +44,73 @@ def test_it_shows_what_is_newest_first(served: Served, tab: Callable[..., Tab]) 
     assert "there is no package named 'nmupy'" in rows.nth(4).inner_text()
 
 
-def test_it_updates_by_itself_and_leaves_focus_picks_and_scrolling_where_they_are(tab: Callable[..., Tab]) -> None:
-    engine = ScriptedEngine(
-        [scene(number, f"one-{number}", "running" if number == 30 else "succeeded") for number in range(30, 0, -1)]
+def test_it_updates_by_itself_and_leaves_focus_picks_and_scrolling_where_they_are(
+    served: Served, engine: ScriptedEngine, staged: Callable[..., None], tab: Callable[..., Tab]
+) -> None:
+    staged(*[scene(number, f"one-{number}", "running" if number == 30 else "succeeded") for number in range(30, 0, -1)])
+    page = tab(served.url, viewport={"width": 1000, "height": 500}).open("/")
+    row = page.locator(f"#inspection-one-3-{3:016x}")
+    row.get_by_role("checkbox").check()
+    row.get_by_role("link").focus()
+    before = page.evaluate("scrollY")
+    assert before > 0
+    page.evaluate(HASTE)
+    engine.put(scene(31, "brand-new", "queued"))
+    finish(engine, f"inspection-one-30-{30:016x}")
+    page.locator(f"#inspection-brand-new-{31:016x}").wait_for()
+    page.locator(f"#inspection-one-30-{30:016x} .succeeded").wait_for()
+    assert row.get_by_role("checkbox").is_checked()
+    assert page.evaluate("document.activeElement.getAttribute('href')") == f"/inspections/inspection-one-3-{3:016x}"
+    assert page.locator("input:checked").count() == 1
+    assert abs(page.evaluate("scrollY") - before) <= 60  # a row came above, and the reader's stays in view
+    said = page.locator("#news")
+    assert "brand-new: queued" in said.inner_text()
+    assert said.get_attribute("aria-live") == "polite"
+
+
+def test_it_asks_for_nothing_while_nobody_looks(
+    served: Served, staged: Callable[..., None], tab: Callable[..., Tab]
+) -> None:
+    staged(scene(1, "one", "running"))
+    page = tab(served.url).open("/")
+    asked: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            asked.append(request.url) if request.is_navigation_request() or request.resource_type == "fetch" else None
+        ),
     )
-    with Served(engine) as served:
-        page = tab(served.url, viewport={"width": 1000, "height": 500}).open("/")
-        row = page.locator(f"#inspection-one-3-{3:016x}")
-        row.get_by_role("checkbox").check()
-        row.get_by_role("link").focus()
-        before = page.evaluate("scrollY")
-        assert before > 0
-        page.evaluate(HASTE)
-        engine.put(scene(31, "brand-new", "queued"))
-        finish(engine, f"inspection-one-30-{30:016x}")
-        page.locator(f"#inspection-brand-new-{31:016x}").wait_for()
-        page.locator(f"#inspection-one-30-{30:016x} .succeeded").wait_for()
-        assert row.get_by_role("checkbox").is_checked()
-        assert page.evaluate("document.activeElement.getAttribute('href')") == f"/inspections/inspection-one-3-{3:016x}"
-        assert page.locator("input:checked").count() == 1
-        assert abs(page.evaluate("scrollY") - before) <= 60  # a row came above, and the reader's stays in view
-        said = page.locator("#news")
-        assert "brand-new: queued" in said.inner_text()
-        assert said.get_attribute("aria-live") == "polite"
+    hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    page.evaluate(hide % "true" + HASTE)
+    page.wait_for_timeout(700)
+    assert asked == []
+    page.evaluate(hide % "false" + HASTE)
+    page.wait_for_timeout(300)
+    assert asked
 
 
-def test_it_asks_for_nothing_while_nobody_looks(tab: Callable[..., Tab]) -> None:
-    engine = ScriptedEngine([scene(1, "one", "running")])
-    with Served(engine) as served:
-        page = tab(served.url).open("/")
-        asked: list[str] = []
-        page.on(
-            "request",
-            lambda request: (
-                asked.append(request.url)
-                if request.is_navigation_request() or request.resource_type == "fetch"
-                else None
-            ),
-        )
-        hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
-        page.evaluate(hide % "true" + HASTE)
-        page.wait_for_timeout(700)
-        assert asked == []
-        page.evaluate(hide % "false" + HASTE)
-        page.wait_for_timeout(300)
-        assert asked
-
-
-def test_it_is_filtered_and_paged_by_addresses(tab: Callable[..., Tab]) -> None:
-    engine = ScriptedEngine(
-        [
+def test_it_is_filtered_and_paged_by_addresses(
+    served: Served, staged: Callable[..., None], tab: Callable[..., Tab]
+) -> None:
+    staged(
+        *[
             scene(number, "even" if number % 2 == 0 else "odd", "failed" if number % 3 == 0 else "succeeded")
             for number in range(120, 0, -1)
         ]
     )
-    with Served(engine) as served:
-        page = tab(served.url).open("/")
-        assert page.locator("tbody tr").count() == 50
-        assert "120 in all, page 1 of 3" in page.locator(".paging").inner_text()
-        page.get_by_role("link", name="Older").click()
-        page.wait_for_url("**/?page=2")
-        page.get_by_label("Identifier").fill("odd")
-        page.get_by_label("Phase").select_option("failed")
-        page.get_by_role("button", name="Filter").click()
-        page.wait_for_url("**/?phase=failed&identifier=odd")
-        assert page.locator("tbody tr").count() == 20
-        assert set(page.locator("tbody .phase").all_inner_texts()) == {"failed"}
-        page.get_by_role("link", name="Show all").click()
-        assert page.locator("tbody tr").count() == 50
+    page = tab(served.url).open("/")
+    assert page.locator("tbody tr").count() == 50
+    assert "120 in all, page 1 of 3" in page.locator(".paging").inner_text()
+    page.get_by_role("link", name="Older").click()
+    page.wait_for_url("**/?page=2")
+    page.get_by_label("Identifier").fill("odd")
+    page.get_by_label("Phase").select_option("failed")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**/?phase=failed&identifier=odd")
+    assert page.locator("tbody tr").count() == 20
+    assert set(page.locator("tbody .phase").all_inner_texts()) == {"failed"}
+    page.get_by_role("link", name="Show all").click()
+    assert page.locator("tbody tr").count() == 50
 
 
 def test_those_that_are_picked_are_compared(served: Served, tab: Callable[..., Tab]) -> None:

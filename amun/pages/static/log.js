@@ -1,7 +1,6 @@
 // Live logs. What a script prints is text: of all that a terminal would obey, the colours are kept (SGR), and every other
 // control, and every mark that turns the direction of writing, is shown by its name. However much there is of it, the page
 // keeps so many lines of so many characters, says so, and links to the whole.
-"use strict";
 
 const LINES = 2000;
 const WIDTH = 4000;

@@ -1,5 +1,4 @@
 // The editor of a specification: fields and the document say the same, whichever is changed; a dry run first.
-"use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
   const form = document.getElementById("editor");

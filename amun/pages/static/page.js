@@ -43,7 +43,7 @@ function replace(part, fresh) {
   const open = new Map([...part.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
   const left = part.scrollLeft;
   part.replaceChildren(...fresh.childNodes);
-  for (const name of ["live"]) part.dataset[name] = fresh.dataset[name] || "";
+  part.dataset.live = fresh.dataset.live || "";
   for (const box of part.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
   for (const each of part.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = open.get(each.id);
   part.scrollLeft = left;
@@ -72,17 +72,23 @@ async function update() {
   return undefined;
 }
 
+// A page that is slow to make is asked for less often: a fifth of the time at most goes into it.
 let timer;
+let took = 0;
+function look() {
+  const begun = performance.now();
+  update().catch(() => {}).finally(() => { took = performance.now() - begun; schedule(); });
+}
+
 function schedule() {
   clearTimeout(timer);
   const wait = period();
-  if (!wait || document.hidden) return;
-  timer = setTimeout(() => update().catch(() => {}).finally(schedule), wait);
+  if (wait && !document.hidden) timer = setTimeout(look, Math.max(wait, 4 * took));
 }
 
 document.addEventListener("visibilitychange", () => {
   clearTimeout(timer);
-  if (!document.hidden && period()) update().catch(() => {}).finally(schedule);
+  if (!document.hidden && period()) look();
 });
 
 // -- texts to copy

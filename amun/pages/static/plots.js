@@ -1,5 +1,4 @@
 // Plots of metrics, drawn from what is in the page: strips and boxes, in the colours of the page.
-"use strict";
 
 function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim(); }
 
