@@ -52,7 +52,7 @@ test: system browser .venv/.installed-dev ## all tests, real Podman included
 	@scripts/test.sh
 
 test-fast: .venv/.installed-dev ## the unit tests, but for those that take long
-	@$(VENV)/python -m pytest --numprocesses auto -m "not slow" tests/unit
+	@$(VENV)/python -m pytest --numprocesses auto --hypothesis-profile quick -m "not slow" tests/unit
 
 lint: .venv/.installed-dev ## format, lint and types
 	@$(VENV)/ruff format --check .

@@ -28,6 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("KUBECONFIG", None)  # Whoever runs the tests did not mean their own cluster.
 # No deadlines: the machine may be busy. In CI the same examples each time: a run says something of the change.
 hypothesis.settings.register_profile("amun", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile("quick", parent=hypothesis.settings.get_profile("amun"), max_examples=20)
 hypothesis.settings.load_profile("amun")
 
 ROOT = Path(__file__).resolve().parent.parent

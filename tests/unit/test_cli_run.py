@@ -42,6 +42,11 @@ def refusal(*arguments: str) -> str:
     return " ".join(result.stderr.replace("│", " ").split())
 
 
+def says(refused: str, words: str) -> bool:
+    """Whether it says so, wherever a long path makes the box break its lines."""
+    return words.replace(" ", "") in refused.replace(" ", "")
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 ARGUMENTS = st.lists(
@@ -158,10 +163,10 @@ def test_a_locked_stack_is_read_from_its_directory(tmp_path: Path) -> None:
     (tmp_path / "Pipfile").write_text(pipfile)
     assert printed("--lock", str(tmp_path), "true")["python"] == example["python"]
     (tmp_path / "Pipfile").write_text("[packages")
-    assert "Pipfile cannot be read" in refusal("--lock", str(tmp_path), "true")
+    assert says(refusal("--lock", str(tmp_path), "true"), "Pipfile cannot be read")
     (tmp_path / "Pipfile").write_text(pipfile)
     (tmp_path / "Pipfile.lock").write_text("{")
-    assert "Pipfile.lock cannot be read" in refusal("--lock", str(tmp_path), "true")
+    assert says(refusal("--lock", str(tmp_path), "true"), "Pipfile.lock cannot be read")
     (tmp_path / "Pipfile.lock").unlink()
     assert "No such file" in refusal("--lock", str(tmp_path), "true")
 
