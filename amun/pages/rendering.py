@@ -78,7 +78,16 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    named = (words.when, words.duration, words.size, words.number, words.percent, words.hardware, words.system)
+    named = (
+        words.state,
+        words.when,
+        words.duration,
+        words.size,
+        words.number,
+        words.percent,
+        words.hardware,
+        words.system,
+    )
     made.filters.update(
         {function.__name__: function for function in (*named, words.plain_list, compact, indented, brief)}
     )

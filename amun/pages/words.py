@@ -27,6 +27,17 @@ OVER = frozenset({"build_failed", "succeeded", "failed", "cancelled", "error"})
 UNITS = {"percent": "%", "s": "s", "ms": "ms", "us": "µs", "ns": "ns", "kib": "KiB", "mib": "MiB", "gib": "GiB"}
 
 
+def state(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where an item stands: the phase that it looks like, and in words."""
+    where = str(item.get("state"))
+    if where != "terminated":
+        return ("running" if where == "running" else "pending"), where
+    if item.get("reason") in ("NotStarted", "Cancelled"):
+        return "cancelled", "not started" if item["reason"] == "NotStarted" else "cancelled"
+    outcome = item.get("outcome") or ("succeeded" if item.get("exit_code") == 0 else "failed")
+    return outcome, outcome
+
+
 def when(moment: object) -> str:
     """An RFC 3339 time to the second, in UTC."""
     try:
