@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import json
@@ -108,6 +109,20 @@ def test_the_examples_that_are_offered_are_accepted(anybody: Guarded) -> None:
     for name in offered:
         document = json.loads((ROOT / "examples" / f"{name}.json").read_text())
         assert anybody.ask(None, "POST", "/api/v1/inspect?dry_run=true", json=document).status_code == 200
+
+
+def test_the_page_is_a_client_of_the_public_api_and_of_nothing_else() -> None:
+    """Nothing of the service is imported but what says times, ids and sentences, and writes logs."""
+    allowed = {"clock", "identifiers", "answers", "logs"}
+    for module in (ROOT / "amun" / "pages").glob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                assert ({node.module} if node.module else {alias.name for alias in node.names}) <= allowed, module
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                named = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                )
+                assert not any(name.startswith("amun") for name in named), module
 
 
 def test_a_page_from_below_a_prefix_is_not_taken_for_another(anybody: Guarded) -> None:
