@@ -27,7 +27,7 @@ BASE = "localhost/amun/base:bookworm"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("KUBECONFIG", None)  # Whoever runs the tests did not mean their own cluster.
 # No deadlines: the machine may be busy. In CI the same examples each time: a run says something of the change.
-hypothesis.settings.register_profile("amun", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile("amun", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=50)
 hypothesis.settings.register_profile("quick", parent=hypothesis.settings.get_profile("amun"), max_examples=20)
 hypothesis.settings.load_profile("amun")
 
@@ -120,6 +120,9 @@ class Service:
     def _ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
+        return self._listens()
+
+    def _listens(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
@@ -140,6 +143,8 @@ class Service:
         if not names and self.process is not None:
             self.process.wait(10)
             wait_until(lambda: not self.parts("gunicorn"))
+            # Until the last thread of a killed process is gone, its socket takes connections.
+            wait_until(lambda: not self._listens())
 
     def stop(self) -> None:
         """SIGTERM, as a person or an init system would."""

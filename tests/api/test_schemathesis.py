@@ -42,6 +42,8 @@ FORMATS: dict[str, st.SearchStrategy[str]] = {
     "kubernetes-cpu": st.from_regex(r"\A([1-9][0-9]{0,2}m|[1-9]|0\.[1-9])\Z"),
     "kubernetes-memory": st.from_regex(r"\A[1-9][0-9]{0,2}(Mi|Gi)\Z"),
     "batch-size": st.integers(1, 1000).map(str),
+    "warmup": st.integers(0, 999).map(str),
+    "metric-path": st.from_regex(r"\A[a-z@]{1,9}(\.[a-z0-9]{1,9}|\[[0-9]\]){0,3}\Z"),
     "label-key": st.from_regex(r"\A([a-z]{1,9}\.io/)?[a-zA-Z]{1,9}\Z"),
     "label-value": st.from_regex(r"\A[a-zA-Z0-9]{0,9}\Z"),
     "resource-name": st.sampled_from(["nvidia.com/gpu", "amd.com/gpu"]),
@@ -167,7 +169,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
         return path_parameters
     states, path, method = application.states, context.operation.path, context.operation.method.upper()
     # Whoever follows what never starts never ends.
-    known = states.over if path.endswith("/log") else [states.queued, *states.over]
+    known = states.over if path.endswith("/log") else [*states.over, states.queued]
     # Each in turn, and the same one again for the same made-up id: that a case can be repeated.
     seen = made_up[context.operation.label]
     choice = seen.setdefault(path_parameters["inspection_id"], len(seen)) % (len(known) + 1)
@@ -207,6 +209,8 @@ def test_the_requests_went_further_than_the_first_refusal() -> None:
     for path, operations in contract.document()["paths"].items():
         for method in {"get", "post", "delete"} & set(operations):
             expected = {min(int(status) for status in operations[method]["responses"])}
+            if path == "/compare":  # whose ids are all made up; tests/unit/test_measuring.py has others
+                expected = {404}
             if "{inspection_id}" in path:
                 expected.add(404)
             if "requestBody" in operations[method]:

@@ -158,7 +158,7 @@ def test_a_locked_stack_is_installed_exactly_and_alone(builder: Builder, manager
     image, _ = builder.build(**stack(manager))
     found = builder.python_packages(image)
     assert {name: found[name] for name in found.keys() - {"pip", "setuptools"}} == {"six": "1.16.0", "toml": "0.10.2"}
-    assert builder.run(image, "ls", "/opt/amun") == "venv\n"
+    assert builder.run(image, "ls", "/opt/amun") == "packages\nvenv\n"
 
 
 @pytest.mark.parametrize("manager", MANAGERS)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Knocks at the service's port by every address that may lead to its machine; prints where somebody answered.
+# Knocks at the service's port by every address that may lead to its machine; prints where the service answered.
 import socket
 
 addresses = ["127.0.0.1", "localhost", "::1", "0.0.0.0", "10.0.2.2", "10.0.2.3", "169.254.1.1", "169.254.169.254"]
@@ -12,8 +12,10 @@ with open("/proc/net/route") as routes:
 answered = []
 for address in sorted(set(addresses)):
     try:
-        with socket.create_connection((address, int("@PORT@")), timeout=0.5):
-            answered.append(address)
+        with socket.create_connection((address, int("@PORT@")), timeout=0.5) as connection:
+            connection.sendall(b"GET /liveness HTTP/1.0\r\n\r\n")
+            if b"amun" in connection.recv(4096).lower():
+                answered.append(address)
     except OSError:
         continue
 listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -22,7 +22,9 @@ for place in PLACES:
     if content:
         found.append(place)
 found += [
-    name for name in os.environ if name.startswith("AMUN_") and name[5:] not in ("INSPECTION_ID", "ITEM", "BATCH_SIZE")
+    name
+    for name in os.environ
+    if name.startswith("AMUN_") and name[5:] not in ("INSPECTION_ID", "ITEM", "BATCH_SIZE", "WARMUP")
 ]
 found += [name for name in os.environ if name.startswith("KUBERNETES_") or "PROXY" in name.upper()]
 found += glob.glob("/amun/../../inspections/*")

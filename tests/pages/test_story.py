@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Service
+from tests.conftest import Service, environment_of
 
 from .conftest import Tab
 
@@ -26,7 +26,7 @@ print(json.dumps({"elapsed_s": time.perf_counter() - start}))
 
 def document(base: str, name: str, seconds: float) -> dict[str, Any]:
     return {
-        "base": base,
+        **environment_of(base, "story"),
         "identifier": name,
         "script": SCRIPT.replace("SECONDS", str(seconds)),
         "metrics": [{"path": "elapsed_s", "unit": "s", "better": "lower"}],

@@ -224,12 +224,14 @@ class Builds:
         return f"{IMAGE}@{digest}"
 
 
-def _said_why(log: str) -> bool:
-    """Whether podman lived to say why the build failed; a killed one says nothing, and may even exit with 0.
+NO_ANSWER = ("signal: killed", "layer not known")
+"""Ends of podman's errors that say nothing of the stack: its runtime was killed, and what becomes of the step then
+nobody knows; or somebody removed an image, and with it the cached layer that the build was about to go on from."""
 
-    That a signal killed its runtime says only that: what becomes of the step then, nobody knows.
-    """
-    return any(line.startswith("Error:") and not line.endswith("signal: killed") for line in log.splitlines()[-5:])
+
+def _said_why(log: str) -> bool:
+    """Whether podman lived to say why the build failed; a killed one says nothing, and may even exit with 0."""
+    return any(line.startswith("Error:") and not line.endswith(NO_ANSWER) for line in log.splitlines()[-5:])
 
 
 def _number(path: Path) -> int | None:
