@@ -99,8 +99,11 @@ def number(value: object, unit: str | None = None) -> str:
 
 
 def percent(share: object) -> str:
-    """A share of one: ``9 %``."""
-    return f"{share * 100:.2g} %" if isinstance(share, int | float) else NOTHING
+    """A share of one: ``0.51 %``, ``9 %``, ``177 %``."""
+    if not isinstance(share, int | float):
+        return NOTHING
+    hundredths = share * 100
+    return f"{hundredths:.0f} %" if 9.95 <= abs(hundredths) < 1e6 else f"{hundredths:.2g} %"
 
 
 def hardware(hwinfo: Mapping[str, Any] | None) -> str:

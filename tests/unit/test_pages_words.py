@@ -162,3 +162,11 @@ def test_curl_lines_are_quoted_for_a_shell_and_name_a_token_only_where_there_is_
     assert shlex.split(command)[2] == "https://amun.example/api/v1/version"
     assert command.endswith('-H "Authorization: Bearer $AMUN_TOKEN"')
     assert "secret" not in command
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.0051, "0.51 %"), (0.09, "9 %"), (0.177, "18 %"), (1.77, "177 %"), (-0.5, "-50 %"), (1e300, "1e+302 %")],
+)
+def test_a_share_is_said_in_percent(share: float, expected: str) -> None:
+    assert words.percent(share) == expected
