@@ -148,9 +148,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> StillEngine:
     return engine
 
 
-def test_it_is_there_at_once_with_10_000_inspections_behind_it(
-    crowd: StillEngine, tab: Callable[..., Tab]
-) -> None:
+def test_it_is_there_at_once_with_10_000_inspections_behind_it(crowd: StillEngine, tab: Callable[..., Tab]) -> None:
     with Served(crowd) as served:
         opened = tab(served.url)
         took = []
