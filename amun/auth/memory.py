@@ -10,7 +10,8 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+
+from cachetools import TTLCache
 
 from ..errors import Forbidden, Unauthenticated
 from .base import Caller, Reviewer
@@ -22,7 +23,6 @@ STRIPES = 64
 """Locks by which credentials are reviewed once, however many requests come with one at the same time."""
 
 Refusal = tuple[type[Unauthenticated | Forbidden], str]
-Kept = TypeVar("Kept")
 
 
 class Remembering(Reviewer):
@@ -31,8 +31,9 @@ class Remembering(Reviewer):
     def __init__(self, reviewer: Reviewer, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._reviewer = reviewer
         # Apart, so that nobody can make us forget who is good by coming with many that are not.
-        self._good = _Memory[Caller](seconds, clock)
-        self._bad = _Memory[Refusal](seconds, clock)
+        self._good: TTLCache[bytes, Caller] = TTLCache(MAX, seconds, clock)
+        self._bad: TTLCache[bytes, Refusal] = TTLCache(MAX, seconds, clock)
+        self._keeping = threading.Lock()
         self._locks = [threading.Lock() for _ in range(STRIPES)]
 
     def check(self) -> None:
@@ -42,10 +43,11 @@ class Remembering(Reviewer):
         return self._recall(_digest(credential))
 
     def _recall(self, digest: bytes) -> Caller | None:
-        refusal = self._bad.get(digest)
+        with self._keeping:
+            refusal, caller = self._bad.get(digest), self._good.get(digest)
         if refusal is not None:
             raise refusal[0](refusal[1])
-        return self._good.get(digest)
+        return caller
 
     def review(self, credential: str) -> Caller:
         digest = _digest(credential)
@@ -56,33 +58,12 @@ class Remembering(Reviewer):
             try:
                 caller = self._reviewer.review(credential)
             except (Unauthenticated, Forbidden) as exc:
-                self._bad.put(digest, (type(exc), str(exc)))
+                with self._keeping:
+                    self._bad[digest] = type(exc), str(exc)
                 raise
-            self._good.put(digest, caller)
+            with self._keeping:
+                self._good[digest] = caller
             return caller
-
-
-class _Memory(Generic[Kept]):
-    """Values by digest, each for so many seconds, the newest `MAX` of them. Safe for many threads."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: dict[bytes, tuple[float, Kept]] = {}
-
-    def get(self, digest: bytes) -> Kept | None:
-        with self._lock:
-            until, value = self._kept.get(digest, (0.0, None))
-            return value if self._clock() < until else None
-
-    def put(self, digest: bytes, value: Kept) -> None:
-        with self._lock:
-            now = self._clock()
-            self._kept.pop(digest, None)  # so that the oldest come first
-            self._kept[digest] = (now + self._seconds, value)
-            while len(self._kept) > MAX or next(iter(self._kept.values()))[0] < now:
-                del self._kept[next(iter(self._kept))]
 
 
 def _digest(credential: str) -> bytes:

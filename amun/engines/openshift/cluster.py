@@ -35,6 +35,9 @@ ATTEMPTS = 5
 LONGEST_PAUSE = 10.0
 """Seconds between two attempts, whatever the server asks for: what takes longer is tried again by the caller."""
 
+SEEN_WITHIN = 30.0
+"""Seconds within which what was asked of a cluster is seen to be there; then it is asked for once more."""
+
 METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io"
 """What to accept where an object's metadata is all that matters."""
 

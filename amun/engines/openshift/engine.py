@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cachetools import TTLCache, cachedmethod
+
 from ... import buildlog, clock, framing, metrics, report, status
 from ...errors import InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
@@ -21,7 +23,7 @@ from ...logs import logger
 from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
-from . import builds, items, jobs, kinds, logs, names, nodes, records, rights, waiting
+from . import builds, items, kinds, logs, names, nodes, records, rights
 from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations, check_id
 from .environments import Environments
@@ -29,7 +31,8 @@ from .images import Images
 from .jobs import Jobs
 from .nodes import Placement
 from .observing import observe
-from .records import Final, Reason, Record
+from .patience import Patience
+from .records import Final, Record
 from .retention import Retention
 from .views import Asking, Snapshot, View, Watching
 
@@ -38,9 +41,6 @@ TOGETHER = 100
 
 SETTLE = 0.05
 """Seconds for which changes are gathered before the controller looks again."""
-
-EVENTS_AGAIN = 5.0
-"""Seconds after which it is asked again why a Job or Build has no pods."""
 
 NODES_KNOWN = 10.0
 """Seconds for which the list of nodes answers, lest a thousand submissions ask a thousand times."""
@@ -56,8 +56,8 @@ class OpenShiftEngine(Engine):
         self._placement = Placement.of(settings)
         self._changed = threading.Event()
         self._watching: Watching | None = None
-        self._nodes: tuple[float, list[dict[str, Any]]] | None = None
-        self._events_asked: dict[str, float] = {}
+        self._nodes: TTLCache[object, list[dict[str, Any]]] = TTLCache(1, NODES_KNOWN)
+        self._nodes_lock = threading.Lock()
 
     @functools.cached_property
     def cluster(self) -> Cluster:
@@ -75,6 +75,10 @@ class OpenShiftEngine(Engine):
     @functools.cached_property
     def _jobs(self) -> Jobs:
         return Jobs(self.cluster, self._placement, self._settings)
+
+    @functools.cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.cluster, self._settings.start_deadline)
 
     @functools.cached_property
     def _images(self) -> Images:
@@ -106,15 +110,13 @@ class OpenShiftEngine(Engine):
         pods = self._own_pods() if free else []
         return nodes.kinds(self._known_nodes(), pods, least)
 
+    @cachedmethod(lambda self: self._nodes, lock=lambda self: self._nodes_lock)
     def _known_nodes(self) -> list[dict[str, Any]]:
         """All nodes; none where they may not be read."""
-        if self._nodes is None or self._nodes[0] < time.monotonic() - NODES_KNOWN:
-            try:
-                found = self.cluster.list(kinds.NODES)
-            except Refused:
-                found = []
-            self._nodes = time.monotonic(), found
-        return self._nodes[1]
+        try:
+            return self.cluster.list(kinds.NODES)
+        except Refused:
+            return []
 
     def _own_pods(self) -> list[Any]:
         if self._watching is not None:
@@ -275,7 +277,7 @@ class OpenShiftEngine(Engine):
             return self._give_up(record, last)
         if last is None and not self._place_for_build():
             return
-        with self._noting(record):
+        with self._patience.noting(record):
             self._environments.build(record, there, self._settings.attempts)
 
     def _place_for_build(self) -> bool:
@@ -287,11 +289,11 @@ class OpenShiftEngine(Engine):
     def _give_up(self, record: Record, build: builds.Document) -> None:
         """End a Build that could not start in time, be it that its pod could not even be made."""
         pods = self._view.build_pods(build["metadata"]["name"])
-        overdue = self._jobs.overdue(pods)
-        if not pods and (build.get("status") or {}).get("reason"):  # without one it only waits for its turn
-            overdue = self._without_pods(record, build)
-        if overdue is not None and builds.stopped(build) is None:
-            self._environments.stop(build, overdue.reason, overdue.message)
+        if not pods and not (build.get("status") or {}).get("reason"):
+            return  # it only waits for its turn
+        reason = self._patience.over(record, build, pods)
+        if reason is not None and builds.stopped(build) is None:
+            self._environments.stop(build, reason.reason, reason.message)
 
     def run(self, inspection: Inspection) -> None:
         record, job = self._record(inspection.id), self._view.job(inspection.id)
@@ -299,43 +301,15 @@ class OpenShiftEngine(Engine):
         if record.stopped is not None:
             return self._jobs.stop(record, job, pods, running=False)
         if job is None:
-            with self._noting(record):
+            with self._patience.noting(record):
                 self._jobs.start(record, self.observe(inspection.id).build)
             return
         if record.waiting is not None and pods:
             self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.waits(None))
-        reason = self._jobs.overdue(pods) or (None if pods else self._without_pods(record, job))
+        reason = self._patience.over(record, job, pods)
         if reason is not None:
             logger.warning("items cannot start", reason=reason.reason)
             self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.stopped(reason))
-
-    def _without_pods(self, record: Record, document: jobs.Document) -> Reason | None:
-        """Note why a Job or Build has no pods; the reason to give up where it has had none for too long."""
-        name, age = document["metadata"]["name"], jobs.age(document)
-        asked = self._events_asked.get(name, 0.0)
-        if age < SETTLE or document["spec"].get("suspend") or asked > time.monotonic() - EVENTS_AGAIN:
-            return None
-        self._events_asked[name] = time.monotonic()
-        fields = f"involvedObject.name={name},reason=FailedCreate"
-        why = waiting.refused_pods(self.cluster.list(kinds.EVENTS, fields=fields))
-        if why is None:
-            return None
-        reason = Reason(why.reason, why.message)
-        self._note(record, reason)
-        return reason if age > self._settings.start_deadline else None
-
-    @contextlib.contextmanager
-    def _noting(self, record: Record) -> Iterator[None]:
-        """Keep why the cluster refuses something, for whoever asks why it waits."""
-        try:
-            yield
-        except Refused as exc:
-            self._note(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
-            raise
-
-    def _note(self, record: Record, reason: Reason) -> None:
-        if record.waiting != reason:
-            self.cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.waits(reason))
 
     def stop(self, inspection: Inspection) -> None:
         record = self._record(inspection.id)
@@ -377,8 +351,6 @@ class OpenShiftEngine(Engine):
             self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, change)
         except Changed:
             return  # changed since it was read; the next look goes by what it is then
-        self._jobs.forget(inspection.id)
-        self._events_asked.pop(inspection.id, None)
         _count(record, observation)
 
     def _explained(self, inspection_id: str, build: BuildState) -> BuildState:

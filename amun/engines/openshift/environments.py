@@ -11,16 +11,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
-import time
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from cachetools import TTLCache
 
 from ... import dockerfile, manifests
 from ...errors import RequestTooLarge
 from ...inspection import Inspection
 from ...logs import logger
 from . import builds, kinds, logs, names, records
-from .cluster import AlreadyThere, Cluster, Refused
+from .cluster import SEEN_WITHIN, AlreadyThere, Cluster, Refused
 from .nodes import Placement
 from .records import LARGEST, Record
 
@@ -31,9 +33,6 @@ DOCKERFILE = "dockerfile.amun"
 
 LONGEST_DOCKERFILE = 60_000
 """Bytes that an inline Dockerfile may have (maxDockerfileLengthBytes in OpenShift's validation)."""
-
-PATIENCE = 30.0
-"""Seconds within which a Build that was asked for is seen; then it is asked for once more."""
 
 JUST_NOW = 2.0
 """Seconds within which a watch shows what was made."""
@@ -58,7 +57,8 @@ class Environments:
     def __init__(self, cluster: Cluster, placement: Placement) -> None:
         self._cluster = cluster
         self._placement = placement
-        self._asked: dict[str, float] = {}
+        self._asked: TTLCache[str, bool] = TTLCache(math.inf, SEEN_WITHIN)
+        self._just_asked: TTLCache[str, bool] = TTLCache(math.inf, JUST_NOW)
 
     # -- asked by the API ---------------------------------------------------------------------------------------
 
@@ -136,12 +136,13 @@ class Environments:
         if last is not None and not builds.begin_again(last, attempts):
             return
         number = 0 if last is None else builds.number(last)
-        if self._asked.get(f"{record.environment}-{number}", 0) > time.monotonic() - PATIENCE:
+        following = f"{record.environment}-{number + 1}"
+        if following in self._asked:
             return
         if last is None:
             self._make(record)
         self._instantiate(record.environment, number)
-        self._asked[f"{record.environment}-{number}"] = time.monotonic()
+        self._asked[following] = self._just_asked[following] = True
 
     def _make(self, record: Record) -> None:
         """The ImageStream and the BuildConfig."""
@@ -184,8 +185,7 @@ class Environments:
 
     def asked(self) -> int:
         """Builds that were asked for a moment ago; they may not be seen yet."""
-        recently = time.monotonic() - JUST_NOW
-        return sum(moment > recently for moment in self._asked.values())
+        return len(self._just_asked)
 
     def failed(self, name: str) -> None:
         """Let nobody join this one any more."""

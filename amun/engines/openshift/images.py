@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
+import threading
+
+from cachetools import TTLCache, cachedmethod
 
 from . import kinds
 from .cluster import Cluster, ClusterError
@@ -17,13 +19,17 @@ _INTEGRATED = re.compile(
 REMEMBERED = 10.0
 """Seconds for which an answer holds, lest a thousand submissions ask a thousand times."""
 
+MAX = 4096
+"""Answers that are remembered: callers choose the names."""
+
 
 class Images:
     """Answers for images of the integrated registry, and for those that are named by digest."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._known: dict[str, tuple[float, str | None]] = {}
+        self._known: TTLCache[tuple[str, str], str | None] = TTLCache(MAX, REMEMBERED)
+        self._lock = threading.Lock()
 
     def digest(self, base: str) -> str | None:
         """``sha256:…`` of the base image, None where only a pull would tell it."""
@@ -33,12 +39,9 @@ class Images:
         match = _INTEGRATED.fullmatch(base)
         if match is None:
             return None
-        known = self._known.get(base)
-        if known is None or known[0] < time.monotonic() - REMEMBERED:
-            tag = f"{match['name']}:{match['tag'] or 'latest'}"
-            known = self._known[base] = time.monotonic(), self._ask(match["namespace"], tag)
-        return known[1]
+        return self._ask(match["namespace"], f"{match['name']}:{match['tag'] or 'latest'}")
 
+    @cachedmethod(lambda self: self._known, lock=lambda self: self._lock)
     def _ask(self, namespace: str, tag: str) -> str | None:
         try:
             document = self._cluster.get(kinds.IMAGE_STREAM_TAGS, tag, namespace)

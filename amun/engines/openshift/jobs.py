@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import time
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ... import clock, manifests, runner
+from cachetools import TTLCache
+
+from ... import manifests, runner
 from ...inspection import BuildState
 from ...logs import logger
 from ...manifests import Surroundings
 from ...settings import Settings
-from . import items, kinds, names, records, waiting
-from .cluster import AlreadyThere, Cluster, NotFound
+from . import items, kinds, names, records
+from .cluster import SEEN_WITHIN, AlreadyThere, Cluster, NotFound
 from .nodes import Placement
-from .records import Reason, Record
+from .records import Record
 
 Document = Mapping[str, Any]
 
@@ -43,13 +45,13 @@ class Jobs:
         self._cluster = cluster
         self._placement = placement
         self._settings = settings
-        self._asked: dict[str, float] = {}
+        self._asked: TTLCache[str, bool] = TTLCache(math.inf, SEEN_WITHIN)
         self._programs: str | None = None
 
     def start(self, record: Record, build: BuildState) -> None:
         """Create the Job, whose pods run the image that the Build pushed. Raises `Refused`, as by a quota."""
         inspection = record.inspection
-        if self._asked.get(inspection.id, 0) > time.monotonic() - 30:
+        if inspection.id in self._asked:
             return
         document = manifests.job(inspection, build.image or "", self._surroundings(record, build))
         try:
@@ -57,7 +59,7 @@ class Jobs:
             logger.info("job started", image=build.image)
         except AlreadyThere:
             logger.debug("job was started by another")
-        self._asked[inspection.id] = time.monotonic()
+        self._asked[inspection.id] = True
 
     def _surroundings(self, record: Record, build: BuildState) -> Surroundings:
         settings, run = self._settings, record.inspection.specification.run
@@ -96,14 +98,6 @@ class Jobs:
             self._programs = name
         return self._programs
 
-    def overdue(self, pods: Sequence[Document]) -> Reason | None:
-        """Why a pod that has waited past the start deadline could not start; None where none has."""
-        for pod in pods:
-            why = None if items.terminated(pod) else waiting.why(pod)
-            if why is not None and age(pod) > self._settings.start_deadline:
-                return Reason(why.reason, why.message)
-        return None
-
     def stop(self, record: Record, job: Document | None, pods: Sequence[Document], *, running: bool) -> None:
         """Let nothing begin any more, and end what runs if `running`: so that what it has logged stays.
 
@@ -136,17 +130,8 @@ class Jobs:
         except NotFound:
             logger.debug("pod is gone", pod=metadata["name"])
 
-    def forget(self, inspection_id: str) -> None:
-        """It is over: nothing of it need be remembered."""
-        self._asked.pop(inspection_id, None)
-
 
 def built(job: Document) -> BuildState | None:
     """The build that a Job was started with, as it noted."""
     text = (job["metadata"].get("annotations") or {}).get(names.BUILT)
     return None if text is None else BuildState(**json.loads(text))
-
-
-def age(document: Document) -> float:
-    """Seconds since an object was made."""
-    return clock.between(document["metadata"].get("creationTimestamp"), clock.now()) or 0.0

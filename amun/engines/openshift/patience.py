@@ -1,0 +1,74 @@
+"""How long is waited for what cannot start; why it waits is noted for whoever asks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cachetools import TTLCache
+
+from ... import clock
+from . import items, kinds, records, waiting
+from .cluster import Cluster, Refused
+from .records import Reason, Record
+
+Document = Mapping[str, Any]
+
+EVENTS_AGAIN = 5.0
+"""Seconds after which it is asked again why a Job or Build has no pods."""
+
+PODS_WITHIN = 0.05
+"""Seconds within which a Job or Build has its pods, or an event that says why not."""
+
+
+class Patience:
+    """Ends `start_deadline` seconds after a Job, a Build or a pod was made that has not started."""
+
+    def __init__(self, cluster: Cluster, start_deadline: float) -> None:
+        self._cluster = cluster
+        self._start_deadline = start_deadline
+        self._events_asked: TTLCache[str, bool] = TTLCache(math.inf, EVENTS_AGAIN)
+
+    def over(self, record: Record, document: Document, pods: Sequence[Document]) -> Reason | None:
+        """Why a Job or Build, with these pods, could not start in time; None while there is hope, or no need of it."""
+        return self._unstarted(pods) if pods else self._without_pods(record, document)
+
+    def _unstarted(self, pods: Sequence[Document]) -> Reason | None:
+        for pod in pods:
+            why = None if items.terminated(pod) else waiting.why(pod)
+            if why is not None and _age(pod) > self._start_deadline:
+                return Reason(why.reason, why.message)
+        return None
+
+    def _without_pods(self, record: Record, document: Document) -> Reason | None:
+        name, age = document["metadata"]["name"], _age(document)
+        if age < PODS_WITHIN or document["spec"].get("suspend") or name in self._events_asked:
+            return None
+        self._events_asked[name] = True
+        fields = f"involvedObject.name={name},reason=FailedCreate"
+        why = waiting.refused_pods(self._cluster.list(kinds.EVENTS, fields=fields))
+        if why is None:
+            return None
+        reason = Reason(why.reason, why.message)
+        self._note(record, reason)
+        return reason if age > self._start_deadline else None
+
+    @contextlib.contextmanager
+    def noting(self, record: Record) -> Iterator[None]:
+        """Keep why the cluster refuses something, for whoever asks why it waits."""
+        try:
+            yield
+        except Refused as exc:
+            self._note(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
+            raise
+
+    def _note(self, record: Record, reason: Reason) -> None:
+        if record.waiting != reason:
+            self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.waits(reason))
+
+
+def _age(document: Document) -> float:
+    """Seconds since an object was made."""
+    return clock.between(document["metadata"].get("creationTimestamp"), clock.now()) or 0.0
