@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
-from . import formats
+from . import formats, yamls
 
 
 def path() -> Path:
@@ -28,7 +27,7 @@ def path() -> Path:
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
     """Return the contract as it is written, read once; not to be changed."""
-    content: dict[str, Any] = yaml.safe_load(path().read_text(encoding="utf-8"))
+    content: dict[str, Any] = yamls.load(path().read_text(encoding="utf-8"))
     return content
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
+from . import yamls
 from .inspection import Inspection
 from .specification import Build, Requests
 
@@ -173,7 +173,7 @@ def build_config(
 
 
 def _render(template: str, **values: Any) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(_ENVIRONMENT.get_template(template).render(**values))
+    document: dict[str, Any] = yamls.load(_ENVIRONMENT.get_template(template).render(**values))
     return document
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -41,14 +42,14 @@ def create_app(
     formats.quantity("1")  # imports what would make the first submission slow
     app = connexion.FlaskApp(
         "amun",
-        specification_dir=contract.path().parent,
         swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),
         validator_map=VALIDATORS,
         strict_validation=True,
         # Who may come in is for the door to say, and nobody else.
         middlewares=[layer for layer in ConnexionMiddleware.default_middlewares if layer is not SecurityMiddleware],
     )
-    app.add_api(contract.path().name, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
+    described = copy.deepcopy(contract.document())  # what Connexion gets, it changes
+    app.add_api(described, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
     app.app.extensions["amun"] = inspections
     answers.register(app)
     _add_pages(app.app, engine, Readiness(engine, reviewer))

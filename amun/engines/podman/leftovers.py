@@ -1,6 +1,7 @@
 """Stops the builds and pods of a state directory whose service is gone: ``python -m amun.engines.podman.leftovers``.
 
-Nothing is lost by it: the next controller starts again what was interrupted.
+Nothing is lost by it: the next controller starts again what was interrupted. With ``--images`` its environments' images
+go too, for a state directory that is about to be removed: nothing else knows that they are not needed any more.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ from pathlib import Path
 from ...errors import EngineUnavailable
 from ...settings import Settings
 from . import pods, steps
+from .builds import IMAGE
 from .command import Podman
 from .engine import INSTANCE_LABEL, instance
 from .machine import for_settings
+
+TOGETHER = 50
+"""Images that are removed by one command."""
+
+PATIENCE = 300.0
+"""Seconds for such a command: each image takes the layers along that only it has."""
 
 
 def stop(podman: Podman, state_dir: Path) -> None:
@@ -27,6 +35,13 @@ def stop(podman: Podman, state_dir: Path) -> None:
         pods.remove(podman, _pods(podman, state_dir))
 
 
+def remove_images(podman: Podman, *state_dirs: Path) -> None:
+    """Remove the images of all environments of these state directories. Raises `EngineUnavailable`."""
+    names = [f"{IMAGE}:{build.name}" for state_dir in state_dirs for build in (state_dir / "builds").glob("*/")]
+    for start in range(0, len(names), TOGETHER):
+        podman.call("image", "rm", "--ignore", *names[start : start + TOGETHER], timeout=PATIENCE)
+
+
 def _pods(podman: Podman, state_dir: Path) -> list[str]:
     label = f"label={INSTANCE_LABEL}={instance(state_dir)}"
     return podman.call("pod", "ps", "--filter", label, "--format", "{{.Name}}").split()
@@ -36,7 +51,10 @@ def main() -> int:
     settings = Settings()
     try:
         machine = for_settings(settings)
-        stop(Podman(machine.podman, machine.environment), settings.state_dir)
+        podman = Podman(machine.podman, machine.environment)
+        stop(podman, settings.state_dir)
+        if "--images" in sys.argv[1:]:
+            remove_images(podman, settings.state_dir)
     except EngineUnavailable as exc:
         print(exc, file=sys.stderr)
         return 1
