@@ -81,5 +81,6 @@ bench: system venv ## measure what the service costs; ONLY=a,f: some of it, N=20
 	@$(VENV)/python -m bench $(addprefix --only ,$(ONLY)) $(addprefix --inspections ,$(N)) $(addprefix --rounds ,$(ROUNDS))
 
 clean: demo-stop ## remove what was made: .venv, caches and the state of the demo
+	@[ ! -x $(VENV)/python ] || $(VENV)/python -m amun.engines.podman.leftovers --images
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .amun
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

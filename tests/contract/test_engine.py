@@ -353,9 +353,9 @@ def test_no_more_run_at_a_time_than_there_are_places_and_those_submitted_first_g
 
 def test_deadlines_count_from_the_start_only(desk: Desk) -> None:
     """The second waits for the first's build, then for its turn: longer in all than its own deadlines allow."""
-    deadline = int(15 * desk.site.patience)
+    deadline = int(10 * desk.site.patience)
     first = desk.submit(slow(6 * deadline), build={"timeout": deadline + 1})
-    second = desk.submit(quick(), script="sleep 6", run={"timeout": 11}, build={"timeout": deadline}, batch_size=2)
+    second = desk.submit(quick(), script="sleep 4", run={"timeout": 7}, build={"timeout": deadline}, batch_size=2)
     third = desk.submit(script=ENDLESS, run={"timeout": 1})
     failed = desk.end(first, "build_failed")
     assert failed.build.reason == "DeadlineExceeded"
@@ -363,7 +363,7 @@ def test_deadlines_count_from_the_start_only(desk: Desk) -> None:
     observation = desk.end(second, "succeeded")
     build, items = observation.build, observation.items
     assert (clock.between(observation.inspection.created, build.finished_at) or 0) > deadline
-    assert (clock.between(items[0].started_at, items[1].finished_at) or 0) > 11
+    assert (clock.between(items[0].started_at, items[1].finished_at) or 0) > 7
     observation = desk.end(third, "failed")
     assert observation.items[0].reason == "DeadlineExceeded"
     assert desk.report(third)["stdout_text"] == "started\n"

@@ -135,8 +135,8 @@ PODS = {
 """What was recorded of the pods of each scene, in ``watch-pods.jsonl``."""
 
 SHORTER: dict[str, Document] = {
-    "deadline": {"activeDeadlineSeconds": 1, "terminationGracePeriodSeconds": 1},
-    "pod-deadline": {"activeDeadlineSeconds": 2, "terminationGracePeriodSeconds": 1},
+    "deadline": {"activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 1},
+    "pod-deadline": {"activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 1},
 }
 ENDS = {"ok": "Complete", "exit3": "Failed", "oom": "Failed", "deadline": "Failed", "pod-deadline": "Failed"}
 
