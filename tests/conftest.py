@@ -22,6 +22,8 @@ from amun.client import Client
 from amun.settings import Settings
 from amun.specification import Specification
 
+from . import probed
+
 BASE = "localhost/amun/base:bookworm"
 # What a shell runs in the background ignores it, and so would the programs under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,6 +111,8 @@ class Service:
         return Settings(**{n: v for n in names if (v := self.environment.get(f"AMUN_{n.upper()}")) is not None})
 
     def start(self) -> Service:
+        if shutil.which("podman"):
+            probed.share(self.state_dir)
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "amun", "serve"]
             self.process = subprocess.Popen(

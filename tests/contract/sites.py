@@ -17,7 +17,7 @@ from amun.errors import InspectionNotFound
 from amun.inspection import Inspection, Observation
 from amun.inspections import Inspections
 from amun.settings import Settings
-from tests import standin
+from tests import probed, standin
 from tests.conftest import wait_until
 
 LIMITS: dict[str, Any] = {"max_builds": 1, "max_runs": 2, "grace": 1}
@@ -64,6 +64,7 @@ class PodmanSite(Site):
 
         super().__init__()
         self.settings = Settings(state_dir=state_dir, engine="podman", **LIMITS)
+        probed.share(state_dir)
         self._machine = machine.for_settings(self.settings)
         self._label = f"{engine.INSTANCE_LABEL}={engine.instance(state_dir)}"
         self.base = standin.make(self._machine, base)

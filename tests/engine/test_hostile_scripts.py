@@ -23,6 +23,7 @@ import requests
 from amun.engines.podman.command import Podman
 from amun.engines.podman.engine import INSTANCE_LABEL, instance
 from amun.engines.podman.machine import for_settings
+from amun.settings import Settings
 from tests.conftest import Service, wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(420)]
@@ -190,7 +191,7 @@ class Battle:
 def images(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Base images by the runner that their scripts get: one with Python, one without."""
     name = "localhost/amun/test-hostile:shell"
-    machine = for_settings(Service(tmp_path_factory.mktemp("images") / "state").settings)
+    machine = for_settings(Settings())
     podman = Podman(machine.podman, machine.environment)
     dockerfile = f"FROM {base}\nUSER 0\nRUN rm -rf /usr/bin/python3* /usr/libexec/platform-python\n"
     directory = str(tmp_path_factory.mktemp("context"))

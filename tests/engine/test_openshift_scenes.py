@@ -376,7 +376,7 @@ def test_devices_are_asked_for_where_they_are_wanted(make: Make) -> None:
     with pytest.raises(Infeasible, match=r"2 x nvidia\.com/gpu"):
         desk.submit(quick(), script="true", run={"requests": gpu})
     scene.world.add_node(kinds_of_node.node("gpus", extended={"nvidia.com/gpu": "4"}, address="10.99.0.8"))
-    desk.engine._nodes = None  # type: ignore[attr-defined] # it is remembered for some seconds
+    desk.engine._nodes.clear()  # type: ignore[attr-defined] # they are remembered for some seconds
     made = desk.submit(quick(), script="true", run={"requests": gpu})
     assert desk.end(made, "succeeded").items[0].node == "gpus"
     pod = scene.store.get("Job", made)["spec"]["template"]["spec"]

@@ -278,7 +278,7 @@ def test_that_the_cluster_was_out_of_reach_is_not_remembered(cluster: FakeCluste
 def test_tokens_are_kept_by_their_digest_only(cluster: FakeCluster) -> None:
     remembering = Remembering(reviewer(cluster), 60)
     remembering.review("t-alice")
-    kept = [key for memory in (remembering._good, remembering._bad) for key in memory._kept]
+    kept = [key for memory in (remembering._good, remembering._bad) for key in memory]
     assert [len(key) for key in kept] == [32]
     assert "t-alice" not in repr(vars(remembering._good))
 
@@ -290,7 +290,7 @@ def test_many_wrong_tokens_do_not_push_out_a_good_one_nor_fill_the_memory(cluste
         with pytest.raises(Unauthenticated):
             remembering.review(f"wrong{number}")
     assert remembering.recall("t-alice") is not None
-    assert len(remembering._bad._kept) == MAX
+    assert len(remembering._bad) == MAX
 
 
 def test_many_requests_with_one_token_are_one_review(cluster: FakeCluster) -> None:
