@@ -33,6 +33,9 @@ hypothesis.settings.register_profile("amun", deadline=None, derandomize=bool(os.
 hypothesis.settings.register_profile("quick", parent=hypothesis.settings.get_profile("amun"), max_examples=20)
 hypothesis.settings.load_profile("amun")
 
+SELDOM = 0.4
+"""Seconds between two looks at what takes long."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,12 +54,16 @@ def base() -> str:
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 60, pause: float = 0.05) -> Any:
-    """Wait until `condition` gives something true, and return that; fails after `timeout` seconds."""
+    """Wait until `condition` gives something true, and return that; fails after `timeout` seconds.
+
+    It is looked at after `pause` seconds, and less often the longer it takes: looking has its price too.
+    """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(pause)
+        pause = max(pause, min(1.2 * pause, SELDOM))
     raise AssertionError(f"{condition} did not come true within {timeout} s")
 
 
