@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +26,11 @@ printf 'no line feed' >&2
 """Prints JSON on one stream, and what is no text on the other."""
 
 TEXT = {"Accept": "text/plain"}
+
+IN_DIRECTORY = pytest.mark.parametrize("kept", ["directory"], indirect=True)
+"""What does not depend on the store, or is done to a directory; stores are held to their contract by unit tests."""
+
+KINDS = ["batch", "failed", "build-only", "build-failed", "cancelled"]
 
 
 class Kept:
@@ -82,13 +86,6 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         service.finish()
 
 
-@pytest.fixture
-def in_directory(kept: Kept, request: pytest.FixtureRequest) -> Kept:
-    if "directory" not in request.node.callspec.id:
-        pytest.skip("what is done to the archive here is done to a directory")
-    return kept
-
-
 def submit(kept: Kept, base: str, kind: str) -> str:
     service = kept.service
     if kind == "cancelled":
@@ -131,7 +128,9 @@ def answers(api: Api, inspection_id: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["batch", "failed", "build-only", "build-failed", "cancelled"])
+@pytest.mark.parametrize(
+    ("kept", "kind"), [*(("directory", kind) for kind in KINDS), ("s3", "batch")], indirect=["kept"]
+)
 def test_every_answer_is_the_same_before_and_after_the_engine_forgot(kept: Kept, base: str, kind: str) -> None:
     inspection_id = submit(kept, base, kind)
     kept.service.wait(inspection_id)
@@ -181,6 +180,7 @@ def test_items_are_in_the_archive_while_others_still_run(kept: Kept, base: str) 
     wait_until(lambda: not kept.archive.names(inspection_id))
 
 
+@IN_DIRECTORY
 def test_a_controller_killed_at_the_end_of_an_inspection_leaves_it_to_the_next_one(kept: Kept, base: str) -> None:
     for _ in range(2):
         inspection_id = submit(kept, base, "batch")
@@ -192,8 +192,9 @@ def test_a_controller_killed_at_the_end_of_an_inspection_leaves_it_to_the_next_o
         assert status["status"]["workflow"]["finishedAt"] == closed.finished_at
 
 
-def test_an_archive_out_of_reach_stops_nobody_and_loses_nothing(in_directory: Kept, base: str, tmp_path: Path) -> None:
-    kept, api = in_directory, in_directory.api
+@IN_DIRECTORY
+def test_an_archive_out_of_reach_stops_nobody_and_loses_nothing(kept: Kept, base: str) -> None:
+    api = kept.api
     forgotten, known = (submit(kept, base, "batch") for _ in range(2))
     for inspection_id in (forgotten, known):
         kept.stored(inspection_id)
