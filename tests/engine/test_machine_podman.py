@@ -36,7 +36,13 @@ pytestmark = pytest.mark.podman
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
+    """A state directory that an earlier version has left, with a hook whose program is gone."""
+    directory = tmp_path_factory.mktemp("state")
+    hooks = directory / "machine" / "hooks"
+    hooks.mkdir(parents=True)
+    gone = {"version": "1.0.0", "hook": {"path": "/gone"}, "when": {"always": True}, "stages": ["precreate"]}
+    (hooks / "pids.json").write_text(json.dumps(gone))
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,10 @@ def test_a_pod_has_the_limits_that_the_machine_promises(machine: Machine, podman
     pod = trials.start_pod(podman, machine.run_network, version, asked)
     assert set(pod.limits) == set(machine.limits)
     assert bool(pod.interfaces) == (machine.run_network != "none")
+
+
+def test_what_an_earlier_version_had_podman_do_is_done_no_more(machine: Machine, state: Path) -> None:
+    assert [path.name for path in (state / "machine" / "hooks").iterdir()] == ["precreate.json"]
 
 
 def test_the_processes_of_a_pod_are_bounded_by_the_setting(machine: Machine, podman: Podman) -> None:

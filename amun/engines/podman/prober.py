@@ -198,12 +198,15 @@ class Prober:
     # -- files --------------------------------------------------------------------------------------------------
 
     def _configure(self, runtime: str, pids_limit: int) -> None:
-        """Write containers.conf and the hook it names."""
+        """Write containers.conf and the one hook in the directory that it names."""
         hooks, program = self.place / "hooks", Path(precreate.__file__).resolve()
         text = configuration.containers_conf(
             self.facts, runtime, hooks=hooks, inherited=self.inherited, pids_limit=pids_limit
         )
-        files.write(hooks / "precreate.json", configuration.precreate_hook(sys.executable, program, pids_limit))
+        hook = hooks / "precreate.json"
+        for earlier in set(hooks.iterdir()) - {hook}:  # by another version of Amun: Podman would run it too
+            earlier.unlink()
+        files.write(hook, configuration.precreate_hook(sys.executable, program, pids_limit))
         files.write(self.place / "containers.conf", text)
         self.environment["CONTAINERS_CONF"] = str(self.place / "containers.conf")
 
