@@ -19,6 +19,8 @@ import hypothesis
 import pytest
 
 from amun.client import Client
+from amun.engines.podman import leftovers, machine
+from amun.engines.podman.command import Podman
 from amun.settings import Settings
 from amun.specification import Specification
 
@@ -42,8 +44,6 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def base() -> str:
     """A Debian image with Python, made by `make test` before the tests start."""
-    from amun.engines.podman import machine
-
     if shutil.which("podman") is None:
         pytest.skip("there is no Podman on this machine")
     found = machine.for_settings(Settings())
@@ -166,8 +166,8 @@ class Service:
     def finish(self) -> None:
         """Stop, and leave nothing behind on the machine."""
         self.stop()
-        command = [sys.executable, "-m", "amun.engines.podman.leftovers"]
-        subprocess.run(command, env=self.environment, cwd=ROOT, check=True, timeout=120)
+        found = machine.for_settings(Settings())
+        leftovers.stop(Podman(found.podman, found.environment), self.state_dir)
 
     def submit(self, document: dict[str, Any], **options: Any) -> str:
         accepted: str = self.client.submit(document, **options)["inspection_id"]
