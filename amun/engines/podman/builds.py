@@ -130,7 +130,7 @@ class Builds:
         recipe = path / "context" / "Dockerfile"
         arguments = [self._podman.program, "build", "--file", str(recipe), "--network", self._machine.build_network]
         arguments += ["--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
-        arguments += ["--label", f"amun.environment={record.environment}", *self._limits(record)]
+        arguments += self._limits(record)
         for volume in (*self._machine.build_volumes, f"{path / steps.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
         for name, value in dockerfile.build_arguments({"Dockerfile": recipe.read_bytes()}).items():
