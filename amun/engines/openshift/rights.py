@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
+
+from cachetools import TTLCache
 
 from ...errors import EngineUnavailable
 from . import kinds
 from .cluster import Cluster, ClusterError
 
 REMEMBERED = 60.0
-"""Seconds for which an answer holds: rights change seldom, and there are many of them."""
+"""Seconds for which it holds that nothing is missing: rights change seldom, and there are many of them."""
+
+MAX = 16
+"""Sets of rights for which that is remembered."""
 
 
 class Right(NamedTuple):
@@ -64,7 +68,7 @@ class Rights:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lock = threading.Lock()
-        self._missing: dict[tuple[Right, ...], tuple[float, list[Right]]] = {}
+        self._granted: TTLCache[tuple[Right, ...], bool] = TTLCache(MAX, REMEMBERED)
 
     def check(self, needed: Iterable[Right]) -> None:
         """Raise `EngineUnavailable`, which names each right that is missing by verb and resource."""
@@ -75,10 +79,11 @@ class Rights:
 
     def _look(self, needed: tuple[Right, ...]) -> list[Right]:
         with self._lock:
-            asked_at, missing = self._missing.get(needed, (float("-inf"), []))
-            if missing or time.monotonic() - asked_at > REMEMBERED:
-                missing = self.missing(needed)
-                self._missing[needed] = time.monotonic(), missing
+            if needed in self._granted:
+                return []
+            missing = self.missing(needed)
+            if not missing:
+                self._granted[needed] = True
             return missing
 
     def missing(self, needed: Sequence[Right]) -> list[Right]:
