@@ -16,7 +16,7 @@ part() {
     api) set -- -m podman tests/contract tests/api tests/pages "$pods" "$machine" "$@" ;;
     rest) set -- -m "not podman" --ignore tests/api/test_schemathesis.py "$@" ;;
     esac
-    .venv/bin/python -m pytest -o cache_dir=".pytest_cache/$name" --basetemp "$results/$name.d" --durations=10 "$@"
+    .venv/bin/python -m pytest -o cache_dir=".pytest_cache/$name" --basetemp "$(mktemp -d "$results/XXXXXX")" --durations=10 "$@"
     code=$?
     [ $code -eq 5 ] && code=0 # Options left nothing to be done.
     [ $code -eq 0 ] || touch "$results/$name.failed"
