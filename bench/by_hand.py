@@ -1,7 +1,9 @@
-"""What a person would type instead: podman run and podman build, limited as the service limits its runs and builds."""
+"""What a person would type instead: podman run, kube play and build, limited as the service limits runs and builds."""
 
 from __future__ import annotations
 
+import json
+import secrets
 import tempfile
 import time
 from collections.abc import Collection
@@ -9,6 +11,7 @@ from pathlib import Path
 
 from amun import dockerfile, formats
 from amun.client import Document
+from amun.engines.podman import pods
 from amun.engines.podman.builds import CPU_PERIOD
 from amun.specification import Requests, Specification
 
@@ -32,6 +35,22 @@ def run(service: Service, document: Document, image: str, network: str | None) -
         hooks = Path(directory, "no-hooks")
         arguments = ["--hooks-dir", str(hooks), *arguments, "--volume", f"{script}:/amun/script:ro"]
         return _timed(service, *arguments, image, "/amun/script")
+
+
+def play(service: Service, inspection_id: str) -> float:
+    """Seconds from ``podman kube play`` of an inspection's own pod until its script's container has ended."""
+    podman, name = service.podman, f"by-hand-{secrets.token_hex(4)}"
+    kept = service.settings.state_dir / "inspections" / inspection_id / "items" / "0" / "pod.json"
+    pod = json.loads(kept.read_text())
+    pod["metadata"]["name"] = name
+    begun = time.perf_counter()
+    podman.call(
+        "kube", "play", "--quiet", "--network", service.machine.run_network, "-", stdin=json.dumps(pod).encode()
+    )
+    podman.call("wait", "--interval", "10ms", pods.script_container(name))
+    seconds = time.perf_counter() - begun
+    podman.remove_pods([name])
+    return seconds
 
 
 def build(service: Service, document: Document) -> float:

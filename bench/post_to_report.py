@@ -1,4 +1,7 @@
-"""(a) From POST to report: a trivial script in an environment that is there, over `podman run` of the same."""
+"""(a) From POST to report: a trivial script in an environment that is there, over `podman run` of the same.
+
+A run is more than one container: beside it is what the same pod takes where a person has Podman play it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ STEPS = (
 
 
 def measure(plan: Plan) -> Iterator[Figure]:
-    """Ratios to `podman run` in the network of runs and in Podman's default one, and where the time goes."""
+    """Ratios to `podman run` in either network and to `podman kube play` of the same pod, and where the time goes."""
     service = plan.service
     document = plan.specification(SCRIPT)
     built = service.over(service.submit(document))
@@ -44,11 +47,14 @@ def measure(plan: Plan) -> Iterator[Figure]:
     networks: dict[str, str | None] = {f"network {chosen}, which runs have": chosen, "Podman's default network": None}
     through_amun: list[float] = []
     by: dict[str, list[float]] = {name: [] for name in networks}
+    by_pod: list[float] = []
     refusals: dict[str, str] = {}
     moments = []
     for _ in range(plan.rounds or ROUNDS):
-        moments.append(_inspect(plan))
-        through_amun.append(moments[-1]["seen"] - moments[-1]["posted"])
+        inspection_id, moment = _inspect(plan)
+        moments.append(moment)
+        through_amun.append(moment["seen"] - moment["posted"])
+        by_pod.append(by_hand.play(service, inspection_id))
         for name, network in networks.items():
             try:
                 by[name].append(by_hand.run(service, document, image, network))
@@ -61,11 +67,13 @@ def measure(plan: Plan) -> Iterator[Figure]:
         else:
             yield Figure(f"podman run, {name}", spread(samples, "s"))
             yield Figure("  POST to report over it", spread(ratios(through_amun, samples)), AIM)
+    yield Figure("podman kube play of the same pod", spread(by_pod, "s"))
+    yield Figure("  POST to report over it", spread(ratios(through_amun, by_pod)))
     yield from _steps(moments)
 
 
-def _inspect(plan: Plan) -> dict[str, float]:
-    """One inspection; returns when what happened, in seconds since the epoch."""
+def _inspect(plan: Plan) -> tuple[str, dict[str, float]]:
+    """One inspection; returns its id, and when what happened, in seconds since the epoch."""
     service = plan.service
     posted = time.time()
     inspection_id = service.submit(plan.specification(SCRIPT))
@@ -73,7 +81,7 @@ def _inspect(plan: Plan) -> dict[str, float]:
     report = service.report(inspection_id)
     seen = time.time()
     path = service.settings.state_dir / "inspections" / inspection_id / "items"
-    return {
+    moments = {
         **events.of_pod(service.podman, f"{inspection_id}-0", posted),
         "posted": posted,
         "accepted": accepted,
@@ -83,6 +91,7 @@ def _inspect(plan: Plan) -> dict[str, float]:
         "kept": (path / "0" / "state.json").stat().st_mtime,
         "seen": seen,
     }
+    return inspection_id, moments
 
 
 def _steps(moments: list[dict[str, float]]) -> Iterator[Figure]:
