@@ -115,7 +115,8 @@ class Service:
     @property
     def settings(self) -> Settings:
         names = ("state_dir", "port", "max_runs", "max_builds", "attempts", "output_limit")
-        return Settings(**{n: v for n in names if (v := self.environment.get(f"AMUN_{n.upper()}")) is not None})
+        given: dict[str, Any] = {name: self.environment.get(f"AMUN_{name.upper()}") for name in names}
+        return Settings(**{name: value for name, value in given.items() if value is not None})
 
     def start(self) -> Service:
         if shutil.which("podman"):

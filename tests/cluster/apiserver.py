@@ -49,7 +49,7 @@ class ApiServer:
         self.connections = Connections()
         self.crashes: list[str] = []  # tracebacks of what never should have happened
         self._authority = trustme.CA() if tls else None
-        self._context = self._authority and _context(self._authority)
+        self._context = None if self._authority is None else _context(self._authority)
         self._listener: Listener | None = None
         self.port = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster import decoding, errors
@@ -42,7 +42,7 @@ class Resources:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._snapshots: OrderedDict[str, list[Entry]] = OrderedDict()  # lists of which a part was answered
+        self._snapshots: OrderedDict[str, Sequence[Entry]] = OrderedDict()  # lists of which a part was answered
         self._verbs: dict[str, Callable[[Kind, Request, list[str]], Answer]] = {
             "create": self._create,
             "get": self._get,
@@ -149,7 +149,7 @@ class Resources:
             entries = entries[:limit]
         return _collection(kind, request, entries, metadata)
 
-    def _remember(self, version: str, entries: list[Entry]) -> None:
+    def _remember(self, version: str, entries: Sequence[Entry]) -> None:
         self._snapshots.setdefault(version, entries)
         while len(self._snapshots) > SNAPSHOTS:
             self._snapshots.popitem(last=False)
@@ -158,7 +158,7 @@ class Resources:
         """Who goes on with a list is told to begin again."""
         self._snapshots.clear()
 
-    def _matching(self, kind: Kind, request: Request) -> list[Entry]:
+    def _matching(self, kind: Kind, request: Request) -> Sequence[Entry]:
         query, space = request.query, request.namespace or "*"
         return self._store.entries(kind.name, query.get("labelSelector", ""), query.get("fieldSelector", ""), space)
 
@@ -179,7 +179,7 @@ def _object(entry: Entry, request: Request, status: int = 200) -> Answer:
     return Answer(status, entry.partial if request.partial else entry.whole)
 
 
-def _collection(kind: Kind, request: Request, entries: list[Entry], metadata: Document) -> Answer:
+def _collection(kind: Kind, request: Request, entries: Sequence[Entry], metadata: Document) -> Answer:
     name, version = f"{kind.name}List", kind.api_version
     if request.partial:
         name, version = "PartialObjectMetadataList", METADATA_GROUP

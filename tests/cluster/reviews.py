@@ -50,8 +50,8 @@ def _allowed(user: User, spec: Mapping[str, Any]) -> Document:
     resource = asked.get("resource", "")
     if asked.get("subresource"):
         resource += f"/{asked['subresource']}"
-    names = [asked.get(name, "") for name in ("verb", "group")]
-    allowed = user.may(*names, resource, asked.get("namespace", ""), asked.get("name", ""))
+    where, name = asked.get("namespace", ""), asked.get("name", "")
+    allowed = user.may(asked.get("verb", ""), asked.get("group", ""), resource, where, name)
     return {"allowed": True, "reason": "RBAC: allowed by a rule"} if allowed else {"allowed": False}
 
 

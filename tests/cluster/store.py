@@ -13,7 +13,7 @@ For controllers in this process::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,7 +68,7 @@ class Store:
             raise errors.not_found(BY_NAME[kind], name)
         return entry
 
-    def entries(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> list[Entry]:
+    def entries(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> Sequence[Entry]:
         """As `list`, without copying."""
         matches = self.matcher(kind, labels, fields, namespace)
         return [entry for entry in self.ledger.all(kind) if matches(entry)]
