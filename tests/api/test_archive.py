@@ -10,6 +10,9 @@ import pytest
 
 from amun.archive.archive import Archive
 from amun.archive.store import Store as ArchiveStore
+from amun.engines.podman.builds import IMAGE
+from amun.engines.podman.command import Podman
+from amun.engines.podman.machine import for_settings
 from amun.engines.podman.store import Store
 from tests import archives
 from tests.conftest import Service, specification, wait_until
@@ -41,6 +44,8 @@ class Kept:
         self.api = Api(service.url)
         self.store = store
         self.archive = Archive(store, "test")
+        machine = for_settings(service.settings)
+        self._podman = Podman(machine.podman, machine.environment)
 
     def stored(self, inspection_id: str) -> dict[str, Any]:
         """Wait until an inspection is in the archive, and the engine says so."""
@@ -57,6 +62,7 @@ class Kept:
         state = Store(self.service.state_dir)
         build = state.declared(inspection_id).build
         state.discard(inspection_id)
+        self._podman.call("image", "rm", "--ignore", f"{IMAGE}:{build}")
         state.remove_build(build)
         wait_until(lambda: not state.trash())
 
@@ -105,6 +111,7 @@ def submit(kept: Kept, base: str, kind: str) -> str:
 
 def answers(api: Api, inspection_id: str) -> dict[str, Any]:
     """What every GET that names the id answers: status, type and body."""
+    logs = ("/job/log", "/job/0/log", "/job/1/log")
     path = f"/inspect/{inspection_id}"
     found: dict[str, Any] = {}
 
@@ -117,19 +124,20 @@ def answers(api: Api, inspection_id: str) -> dict[str, Any]:
         ask(where)
     for item, what in itertools.product((0, 1, 2, 999), ("log", "result")):
         ask(f"/job/{item}/{what}")
-    for offset, follow in itertools.product((0, 7, 10**6), ("false", "true")):
-        ask("/build/log", TEXT, offset=offset, follow=follow)
-        for where, stamped in itertools.product(("/job/log", "/job/0/log", "/job/1/log"), ("false", "true")):
-            query = {"offset": offset, "follow": follow, "timestamps": stamped}
-            ask(where, TEXT, **query)
+    for where in ("/build/log", *logs):
+        ask(where, TEXT, offset=7, follow="true")
+    for offset in (0, 7, 10**6):
+        ask("/build/log", TEXT, offset=offset)
+        for where, stamped in itertools.product(logs, ("false", "true")):
+            ask(where, TEXT, offset=offset, timestamps=stamped)
             for stream in ("stdout", "stderr"):
-                ask(where, TEXT, **query, stream=stream)
+                ask(where, TEXT, offset=offset, timestamps=stamped, stream=stream)
     ask("/build/log", offset=7)
     return found
 
 
 @pytest.mark.parametrize(
-    ("kept", "kind"), [*(("directory", kind) for kind in KINDS), ("s3", "batch")], indirect=["kept"]
+    ("kept", "kind"), [*(("directory", kind) for kind in KINDS), ("s3", "batch")], indirect=["kept"], scope="module"
 )
 def test_every_answer_is_the_same_before_and_after_the_engine_forgot(kept: Kept, base: str, kind: str) -> None:
     inspection_id = submit(kept, base, kind)
