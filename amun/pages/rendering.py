@@ -44,6 +44,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
+def reference(image: str | None) -> Markup:
+    """The name of an image, where it is known; lines end between its parts rather than within one."""
+    return Markup("<wbr>").join(re.split(r"(?<=/)|(?<!@sha256)(?=[:@])", visible(image or words.NOTHING)))
+
+
 def _finalize(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -88,9 +93,8 @@ def environment() -> jinja2.Environment:
         words.hardware,
         words.system,
     )
-    made.filters.update(
-        {function.__name__: function for function in (*named, words.plain_list, compact, indented, brief)}
-    )
+    own = (reference, compact, indented, brief)
+    made.filters.update({function.__name__: function for function in (*named, words.plain_list, *own)})
     made.globals.update(static=static.url, PHASES=words.PHASES, OVER=words.OVER, between=words.between)
     return made
 

@@ -77,6 +77,12 @@ def test_marks_that_turn_text_around_and_controls_are_written_out() -> None:
     assert rendering.visible("grün, 日本語, עברית") == "grün, 日本語, עברית"
 
 
+def test_names_of_images_break_between_their_parts_and_are_text() -> None:
+    written = str(rendering.reference("quay.io/a/b:1@sha256:0<b>\u202e"))
+    assert written == "quay.io/<wbr>a/<wbr>b<wbr>:1<wbr>@sha256:0&lt;b&gt;[U+202E]"
+    assert rendering.reference(None) == words.NOTHING
+
+
 def test_json_to_be_changed_says_the_same_when_it_is_read_again() -> None:
     document = {"script": "\u202e \x7f \ud800 \x1b é\n", "b": [1, "\u2066"]}
     text = rendering.indented(document)
