@@ -8,10 +8,11 @@
 # SIGQUIT ignored, as everything does that such a shell runs in the background.
 #
 # The processes:   this shell (PID 1)  waits, passes SIGTERM on
-#                    |- start          runs the script, tells its exit code and its times
-#                    |- frame stderr   reads what the script prints ...
-#                    |- frame stdout   ... and writes frames
-#                    `- conclude       is told by the others, kills what is left behind, writes the report
+#                    `- inspect        starts the others deaf to signals, waits for them
+#                       |- start        runs the script, tells its exit code and its times
+#                       |- frame stderr reads what the script prints ...
+#                       |- frame stdout ... and writes frames
+#                       `- conclude     is told by the others, kills what is left behind, writes the report
 #
 # Descriptors: 3 the script's stdout, 4 the container's stdout, 5 what conclude is told, 6 the script's stderr.
 
@@ -227,7 +228,9 @@ kill_others_soon() {
 conclude() {
     introduce 5>/dev/null
     exec 2>/dev/null
-    ours=$pid introduced=0 ended=0 code='' soon=''
+    parent=
+    [ ! -r /proc/self/stat ] || read -r _ _ _ parent _ </proc/self/stat
+    ours="$pid $parent" introduced=0 ended=0 code='' soon=''
     while [ $ended -lt 2 ] && read -r word first second; do
         case $word in
             ours) ours="$ours $first" introduced=$((introduced + 1)) ;;
@@ -284,6 +287,18 @@ terminate() {
     [ $$ -ne 1 ] || kill -TERM -1
 }
 
+# Whoever got a SIGTERM before having said that it ignores it would take the report along.
+inspect() {
+    trap '' TERM INT HUP
+    {
+        introduce
+        {
+            introduce
+            start 2>&1 >&3 3>&- | frame stderr 3>&-
+        } 3>&1 | frame stdout
+    } 5>&1 | conclude
+}
+
 with_shell() {
     options "$@"
     look_around
@@ -292,15 +307,9 @@ with_shell() {
     printf 'report F {%s, %s, "kernel": {"before": {%s}}}\n' "$brief" "$known" "$before"
     leave
     exec 4>&1
-    {
-        introduce
-        {
-            introduce
-            start 2>&1 >&3 3>&- | frame stderr 3>&-
-        } 3>&1 | frame stdout
-    } 5>&1 | conclude &
-    conclude=$!
-    while interrupted=no && wait $conclude; code=$? && [ $interrupted = yes ]; do :; done
+    inspect &
+    inspect=$!
+    while interrupted=no && wait $inspect; code=$? && [ $interrupted = yes ]; do :; done
     exit $code
 }
 

@@ -378,6 +378,16 @@ def test_as_first_process_the_runner_passes_a_stop_on(runner, script, namespace,
     assert (found.stdout, found.report["exit_code"]) == (b"bye\n", 4)
 
 
+@pytest.mark.parametrize("shell", [name for name in SHELLS if shutil.which(SHELLS[name][0])])
+def test_a_stop_before_all_processes_are_ready_does_not_take_the_report_along(run, shell, namespace, tmp_path):
+    text, last = (PROGRAMS / "runner.sh").read_text(), "conclude() {\n"
+    assert last in text
+    late = tmp_path / "runner.sh"
+    late.write_text(text.replace(last, f"{last} sleep 0.3\n"))
+    found = run([*namespace, *SHELLS[shell], str(late), "--shell"], "#!/bin/sh\ntrap '' TERM; kill -TERM -1; exit 4")
+    assert found.report["exit_code"] == found.exit_code == 4
+
+
 def test_what_a_script_leaves_behind_is_ended_and_holds_nothing_up(run, runner, namespace):
     text = "#!/bin/sh\n(trap '' TERM HUP; setsid sleep 50) &\nsetsid sleep 50 >/dev/null 2>&1 &\necho done; exit 6"
     found = run([*namespace, *runner], text)
