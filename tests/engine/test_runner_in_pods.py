@@ -36,7 +36,8 @@ class Pod:
 
     def podman(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [self.machine.podman, *arguments]
-        options = {"check": True, "capture_output": True, "timeout": 120, **options}
+        # Where it is called is where conmon leaves a file when memory runs out.
+        options = {"check": True, "capture_output": True, "timeout": 120, "cwd": self.place, **options}
         return subprocess.run(command, env=self.machine.environment, text=True, **options)
 
     def document(self, command: list[str]) -> dict[str, Any]:
