@@ -158,9 +158,8 @@ look_around() {
 
 # Tell conclude the number of this process: $$ is that of the first shell everywhere.
 introduce() {
-    trap '' TERM INT HUP
-    pid=0
-    [ ! -r /proc/self/stat ] || read -r pid _ </proc/self/stat
+    pid=0 parent=0
+    [ ! -r /proc/self/stat ] || read -r pid _ _ parent _ </proc/self/stat
     echo "ours $pid" >&5
 }
 
@@ -228,8 +227,6 @@ kill_others_soon() {
 conclude() {
     introduce 5>/dev/null
     exec 2>/dev/null
-    parent=
-    [ ! -r /proc/self/stat ] || read -r _ _ _ parent _ </proc/self/stat
     ours="$pid $parent" introduced=0 ended=0 code='' soon=''
     while [ $ended -lt 2 ] && read -r word first second; do
         case $word in
