@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flask
 
 from . import __version__, contract, metrics, status
-from .auth.base import caller_of
+from .auth.base import Caller, caller_of
 from .inspections import Inspections
 
 CONFIDENCE = 0.95
@@ -18,8 +19,8 @@ Answer = tuple[Document, int] | tuple[Document, int, dict[str, str]]
 
 def _inspections() -> Inspections:
     """The inspections, as whoever asks may see them."""
-    inspections: Inspections = flask.current_app.extensions["amun"]
-    return inspections.seen_by(caller_of(flask.request.environ["asgi.scope"]))
+    seen_by: Callable[[Caller], Inspections] = flask.current_app.extensions["amun"]
+    return seen_by(caller_of(flask.request.environ["asgi.scope"]))
 
 
 def get_version() -> Answer:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from . import clock, dockerfile, environment, framing, identifiers, placement, script, status, timeline
-from .auth.base import ANYBODY, Caller
+from .auth.base import Caller
 from .auth.limits import NO_LIMITS, Limits
 from .auth.view import View
 from .engines.base import Engine
@@ -24,13 +24,16 @@ Stream = Literal["stdout", "stderr"]
 
 
 class Inspections:
-    """The use cases of one caller on one engine. Keeps no state; safe for many threads."""
+    """The use cases of one caller on one engine: what the caller may not know of is not there.
+
+    There is no default caller. Keeps no state; safe for many threads.
+    """
 
     def __init__(
         self,
         engine: Engine,
         settings: Settings,
-        caller: Caller = ANYBODY,
+        caller: Caller,
         limits: Limits = NO_LIMITS,
         measuring: Measuring | None = None,
     ) -> None:
@@ -40,10 +43,6 @@ class Inspections:
         self._settings = settings
         self._caller = caller
         self._limits = limits
-
-    def seen_by(self, caller: Caller) -> Inspections:
-        """The same for another caller: what they may not know of is not there."""
-        return Inspections(self._whole, self._settings, caller, self._limits, self._measuring)
 
     # -- submit -------------------------------------------------------------------------------------------------
 
@@ -71,8 +70,10 @@ class Inspections:
         return accepted, specification
 
     def dry_run(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What `submit` would do; nothing is created, and no script fetched."""
+        """What `submit` would do, as far as that is known without fetching a script; nothing is created."""
         specification = Specification.from_document(document, self._settings.defaults)
+        if specification.script is not None:
+            script.check(specification.script, self._settings)
         _, digest = self._environment(specification)
         cached = specification.build.cache and self.engine.has_environment(digest)
         answer = {"parameters": specification.to_document(), "environment": digest, "cached": cached}

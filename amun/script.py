@@ -35,13 +35,41 @@ class _NotPublic(Exception):
 
 def read(script: str, settings: Settings) -> bytes:
     """The bytes that will run. Raises `InvalidSpecification` if they cannot be fetched, saying why."""
-    url = _URL.fullmatch(script.strip())
+    url = location(script)
     if url is None:
         return script.encode()
+    with _refusing():
+        return _fetch(url, settings)
+
+
+def check(script: str, settings: Settings) -> None:
+    """Raise what `read` would, as far as that is known without asking whoever serves the script."""
+    url = location(script)
+    if url is None:
+        return
+    with _refusing():
+        asked = urllib3.util.parse_url(requests.Request("GET", url).prepare().url or "")
+        try:
+            _addresses((asked.host or "").strip("[]"), asked.port, public_only=not settings.script_private_hosts)
+        except (OSError, UnicodeError) as exc:
+            raise requests.ConnectionError from exc
+
+
+def location(script: str) -> str | None:
+    """The URL that a script is at, None where it is the script itself. Raises `InvalidSpecification`."""
+    url = _URL.fullmatch(script.strip())
+    if url is None:
+        return None
     if url["scheme"].lower() not in ("http", "https"):
         raise InvalidSpecification([Problem("script", "must be at an http or https URL if it is at a URL")])
+    return url[0]
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Say of what goes wrong that the script cannot be fetched, and why."""
     try:
-        return _fetch(url[0], settings)
+        yield
     except (requests.RequestException, urllib3.exceptions.HTTPError, _NotPublic, ValueError) as exc:
         raise InvalidSpecification([Problem("script", f"cannot be fetched: {_reason(exc)}")]) from exc
 
@@ -114,6 +142,15 @@ def _reason(exc: BaseException) -> str:
     return str(exc)
 
 
+def _addresses(host: str, port: int | None, public_only: bool) -> list[Any]:
+    """What `socket.getaddrinfo` finds, of which a stranger may have the service ask. Raises `_NotPublic`, `OSError`."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    allowed = [each for each in found if not public_only or is_public(str(each[4][0]))]
+    if not allowed:
+        raise _NotPublic
+    return allowed
+
+
 class _Connections:
     """The connections of one fetch: made to addresses that may be asked, and cut when its time is over.
 
@@ -127,12 +164,8 @@ class _Connections:
 
     def open(self, host: str, port: int, timeout: float | None) -> socket.socket:
         """Connect to a host, at the first of its addresses that answers. Raises `_NotPublic`, `OSError`."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        allowed = [each for each in found if not self._public_only or is_public(str(each[4][0]))]
-        if not allowed:
-            raise _NotPublic
         refused = OSError("no address")
-        for family, kind, protocol, _, address in allowed:
+        for family, kind, protocol, _, address in _addresses(host, port, self._public_only):
             connection = socket.socket(family, kind, protocol)
             connection.settimeout(timeout)
             try:

@@ -23,6 +23,7 @@ from .engines.base import Engine
 from .gate import Gate
 from .health import Liveness, Readiness
 from .inspections import Inspections
+from .measuring import Measuring
 from .pages.application import Pages
 from .pages.session import Session
 from .request_validation import VALIDATORS
@@ -38,7 +39,7 @@ def create_app(
     logs.configure(settings.log_level, settings.log_format)
     reviewer, limits = reviewer or choice.reviewer(settings), choice.limits(settings)
     engine = engine or engines.load(settings)
-    inspections = Inspections(engine, settings, limits=limits)
+    seen_by = partial(Inspections, engine, settings, limits=limits, measuring=Measuring(engine))
     formats.quantity("1")  # imports what would make the first submission slow
     app = connexion.FlaskApp(
         "amun",
@@ -50,7 +51,7 @@ def create_app(
     )
     described = copy.deepcopy(contract.document())  # what Connexion gets, it changes
     app.add_api(described, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
-    app.app.extensions["amun"] = inspections
+    app.app.extensions["amun"] = seen_by
     answers.register(app)
     _add_pages(app.app, engine, Readiness(engine, reviewer))
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
@@ -65,7 +66,7 @@ def create_app(
     )
     app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
-    app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, inspections=inspections)
+    app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, seen_by=seen_by)
     return app
 
 

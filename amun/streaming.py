@@ -7,7 +7,7 @@ Flask: a thread is borrowed only to read the next chunk, and a client that leave
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 import anyio
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .auth.base import caller_of
+from .auth.base import Caller, caller_of
 from .errors import AmunError
 from .inspections import Inspections
 from .logs import logger
@@ -31,9 +31,9 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 class PlainTextLogs:
     """ASGI middleware between validation and Flask: streams logs to whoever wants text, passes all else on."""
 
-    def __init__(self, app: ASGIApp, inspections: Inspections) -> None:
+    def __init__(self, app: ASGIApp, seen_by: Callable[[Caller], Inspections]) -> None:
         self._app = app
-        self._inspections = inspections
+        self._seen_by = seen_by
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         routing = scope.get("extensions", {}).get("connexion_routing", {})
@@ -57,7 +57,7 @@ class PlainTextLogs:
         return _closable(self._log(operation, request))
 
     def _log(self, operation: str, request: Request) -> Iterator[bytes]:
-        inspections = self._inspections.seen_by(caller_of(request.scope))
+        inspections = self._seen_by(caller_of(request.scope))
         path, query = request.path_params, request.query_params
         options: dict[str, Any] = {"follow": _true(query.get("follow")), "offset": int(query.get("offset", 0))}
         if operation == "get_inspection_build_log":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from amun import logs, status
+from amun.auth.base import ANYBODY
 from amun.controller import Controller
 from amun.engines.openshift import names
 from amun.engines.openshift.engine import OpenShiftEngine
@@ -59,7 +60,7 @@ class Bench:
             start_deadline=86400,
         )
         self.engine = OpenShiftEngine(self.settings)
-        self.inspections = Inspections(self.engine, self.settings)
+        self.inspections = Inspections(self.engine, self.settings, ANYBODY)
 
     def close(self) -> None:
         self.world.stop()
@@ -185,12 +186,13 @@ import sys, time
 from amun.settings import Settings
 from amun.service import create_app
 from amun.engines import load
+from amun.auth.base import ANYBODY
 from amun.inspections import Inspections
 from amun.controller import Controller
 settings = Settings()
 create_app(settings)
 engine = load(settings)
-inspections = Inspections(engine, settings)
+inspections = Inspections(engine, settings, ANYBODY)
 def rss():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024
 before = rss()

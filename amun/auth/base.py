@@ -13,7 +13,7 @@ EXTENSION = "amun.caller"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """Who asks. Raises ValueError for one who has no name and does not see all: nothing could be told to be theirs.
 
     Attributes:
         name: what inspections are recorded with; None where nobody is asked who they are.
@@ -21,12 +21,16 @@ class Caller:
         address: where they ask from.
     """
 
-    name: str | None = None
+    name: str | None
     admin: bool = False
     address: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.name and not self.admin:
+            raise ValueError("a caller needs a name")
 
-ANYBODY = Caller(admin=True)
+
+ANYBODY = Caller(None, admin=True)
 """Whoever asks where nobody is asked who they are: all inspections are theirs."""
 
 

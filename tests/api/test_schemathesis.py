@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from amun import clock, contract, formats, report, validation
+from amun.auth.base import ANYBODY
 from amun.engines.podman.engine import PodmanEngine
 from amun.engines.podman.store import Store
 from amun.inspection import BuildState, ItemState
@@ -76,7 +77,7 @@ class States:
     """Inspections in every kind of state, and new ones to be ended."""
 
     def __init__(self, settings: Settings, engine: PodmanEngine) -> None:
-        self._inspections = Inspections(engine, settings)
+        self._inspections = Inspections(engine, settings, ANYBODY)
         self._store = Store(settings.state_dir)
         times = dict.fromkeys(["datetime", "start_datetime", "end_datetime"], clock.now())
         killed = Outcome(None, "OOMKilled", True, clock.now(), clock.now(), "node")

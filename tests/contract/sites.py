@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from amun import engines, status
+from amun.auth.base import ANYBODY
 from amun.controller import Controller
 from amun.engines.base import Engine, Queue
 from amun.errors import InspectionNotFound
@@ -116,7 +117,7 @@ class Desk:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.engine = site.engine()
-        self.inspections = Inspections(self.engine, site.settings)
+        self.inspections = Inspections(self.engine, site.settings, ANYBODY)
 
     # -- ask ----------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from amun.engines.base import Engine, Queue
 from amun.errors import Conflict, Infeasible, InspectionNotFound, ItemNotFound
 from amun.identifiers import new_id
 from amun.inspection import ItemState
+from amun.inspections import Inspections
 from tests.standin import missing, quick, slow, tokens
 
 from .sites import Desk
@@ -66,7 +67,11 @@ def test_an_id_that_was_never_given_is_not_found_by_any_method(idle: Desk, metho
 
 def submitted_by(desk: Desk, name: str | None, key: str | None = None) -> str:
     """Submit for a caller of this name."""
-    return desk.inspections.seen_by(Caller(name, admin=name is None)).submit(desk.document(), key)[0].id
+    return (
+        Inspections(desk.engine, desk.site.settings, Caller(name, admin=name is None))
+        .submit(desk.document(), key)[0]
+        .id
+    )
 
 
 def test_inspections_are_told_apart_by_who_submitted_them(idle: Desk) -> None:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from amun import status
+from amun.auth.base import ANYBODY
 from amun.controller import Controller
 from amun.engines.podman import leftovers
 from amun.engines.podman.command import Podman
@@ -170,7 +171,7 @@ def lying(tmp_path: Path, base: str) -> Iterator[Inspections]:
     controller = Controller(engine)
     thread = threading.Thread(target=controller.run)
     thread.start()
-    yield Inspections(engine, settings)
+    yield Inspections(engine, settings, ANYBODY)
     controller.stop()
     thread.join()
     machine = for_settings(settings)

@@ -129,12 +129,13 @@ def test_those_that_are_picked_are_compared(served: Served, tab: Callable[..., T
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> StillEngine:
     """The embedded engine with 10 000 inspections in its state directory: one that is submitted, and copies of it."""
+    from amun.auth.base import ANYBODY
     from amun.inspections import Inspections
     from amun.settings import Settings
 
     settings = Settings(state_dir=tmp_path_factory.mktemp("crowd"), engine="podman")
     engine = StillEngine(settings)
-    first = Inspections(engine, settings).submit({**DOCUMENT, "identifier": "one"})[0].id
+    first = Inspections(engine, settings, ANYBODY).submit({**DOCUMENT, "identifier": "one"})[0].id
     root = settings.state_dir
     record = (root / "inspections" / first / "record.json").read_text()
     order = next((root / "index").iterdir()).name

@@ -19,6 +19,7 @@ from amun.archive import keeper
 from amun.archive.archive import Archive
 from amun.archive.directory import DirectoryStore
 from amun.archive.store import Store
+from amun.auth.base import ANYBODY
 from amun.controller import Controller
 from amun.engines.archived import SETTLE, Archived
 from amun.engines.base import Engine, NotYet
@@ -70,7 +71,7 @@ def close(engine: Archived, *inspection_ids: str) -> None:
 
 def answers(engine: Engine, inspection_id: str) -> dict[str, Any]:
     """All that an engine says of an inspection of two items."""
-    inspections = Inspections(engine, Settings())
+    inspections = Inspections(engine, Settings(), ANYBODY)
     outputs = {
         (item, stream, timestamps, offset): b"".join(
             inspections.item_output(
@@ -263,7 +264,7 @@ def test_lists_are_of_what_the_engine_has(engine: Archived, inner: MemoryEngine)
     assert set(engine.inspections()) == {kept, live}
     inner.forget(kept)
     assert engine.inspections() == [live]
-    assert [item["inspection_id"] for item in Inspections(engine, Settings()).page(1, 10)[0]] == [live]
+    assert [item["inspection_id"] for item in Inspections(engine, Settings(), ANYBODY).page(1, 10)[0]] == [live]
 
 
 def test_a_kept_inspection_cannot_be_cancelled(engine: Archived, inner: MemoryEngine) -> None:
@@ -271,7 +272,7 @@ def test_a_kept_inspection_cannot_be_cancelled(engine: Archived, inner: MemoryEn
     close(engine, inspection_id)
     inner.forget(inspection_id)
     with pytest.raises(Conflict, match="over already"):
-        Inspections(engine, Settings()).cancel(inspection_id)
+        Inspections(engine, Settings(), ANYBODY).cancel(inspection_id)
 
 
 def _reads(engine: Engine, inspection_id: str) -> list[Callable[[], Any]]:

@@ -67,7 +67,7 @@ def test_callers_are_counted_apart_by_name_wherever_they_ask_from(clock: list[fl
         last = asked(counted, Caller("alice", address=address), 1)
     assert last != [0]
     assert asked(counted, BOB, 3)[-1] > 0
-    assert asked(counted, Caller(None, address="alice"), 2) == [0, 0]
+    assert asked(counted, Caller(None, admin=True, address="alice"), 2) == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_who_has_no_name_is_counted_by_address_and_a_whole_ipv6_network_as_one(
     clock: list[float], one: str, other: str, same: bool
 ) -> None:
     counted = Limits(Rates(requests=1))
-    assert asked(counted, Caller(address=one), 1) == [0]
-    assert (asked(counted, Caller(address=other), 1) != [0]) is same
+    assert asked(counted, Caller(None, admin=True, address=one), 1) == [0]
+    assert (asked(counted, Caller(None, admin=True, address=other), 1) != [0]) is same
 
 
 def test_zero_is_any_number() -> None:
@@ -121,6 +121,15 @@ def test_too_many_requests_are_429_in_the_one_shape_and_say_when_to_come_back(tm
     assert guarded.ask("wrong", "GET", "/api/v1/version").status_code == 401
     metrics = guarded.ask(None, "GET", "/metrics").text
     assert 'amun_http_responses_total{method="GET",route="/api/v1/version",status="429"} ' in metrics
+
+
+@pytest.mark.parametrize("script", ["http://127.0.0.1/x", "http://10.1.2.3/x", "ftp://example.org/x"])
+def test_a_dry_run_refuses_what_a_submission_refuses(tmp_path: Path, script: str) -> None:
+    guarded = Guarded(tmp_path)
+    body = {**DOCUMENT, "script": script}
+    said = [guarded.ask("alice", "POST", f"/api/v1/inspect{query}", json=body) for query in ("", "?dry_run=true")]
+    assert [answer.status_code for answer in said] == [400, 400]
+    assert said[0].json() == said[1].json() | {"parameters": said[0].json()["parameters"]}
 
 
 def test_submissions_are_counted_apart_and_neither_dry_runs_nor_what_is_not_valid(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from amun.auth.base import Caller
+from amun.auth.base import ANYBODY, Caller
 from amun.engines.podman import store
 from amun.engines.podman.store import Store
 from amun.errors import InspectionNotFound
@@ -39,6 +39,15 @@ def test_everybody_lists_their_own_and_who_sees_all_sees_whose_they_are(guarded:
     assert everything["total"] == 6
     assert everything["inspections"] == (made["alice"] + made["bob"])[::-1]
     assert [item["owner"] for item in everything["items"]] == ["bob"] * 3 + ["alice"] * 3
+
+
+def test_nobody_sees_all_for_want_of_a_name(guarded: Guarded) -> None:
+    """Neither who forgets to say for whom inspections are asked about, nor a caller whose name is not known."""
+    with pytest.raises(TypeError):
+        Inspections(guarded.engine, guarded.settings)  # type: ignore[call-arg]
+    for name in (None, ""):
+        with pytest.raises(ValueError, match="name"):
+            Caller(name)
 
 
 def test_pages_and_filters_are_of_what_the_caller_may_see(guarded: Guarded) -> None:
@@ -94,7 +103,7 @@ def test_no_key_can_be_sent_that_is_taken_for_anothers(guarded: Guarded, key: by
 
 
 def test_keys_from_before_there_were_callers_go_on(guarded: Guarded) -> None:
-    anybody = Inspections(guarded.engine, guarded.settings)
+    anybody = Inspections(guarded.engine, guarded.settings, ANYBODY)
     first, _ = anybody.submit(DOCUMENT, "old")
     assert anybody.submit(DOCUMENT, "old")[0].id == first.id
     assert guarded.submit("alice", "old") != first.id
@@ -138,9 +147,9 @@ def test_what_was_kept_before_there_were_owners_is_there_for_those_who_see_all(
     "name", ["alice", "system:serviceaccount:ns:robot", "o'brien@example.org", "ä/../\n", "x" * 500]
 )
 def test_owners_are_told_apart_whatever_they_are_called(guarded: Guarded, name: str) -> None:
-    inspections = Inspections(guarded.engine, guarded.settings)
-    mine = inspections.seen_by(Caller(name)).submit(DOCUMENT)[0].id
-    other = inspections.seen_by(Caller(f"{name}x")).submit(DOCUMENT)[0].id
+    mine, other = (
+        Inspections(guarded.engine, guarded.settings, Caller(who)).submit(DOCUMENT)[0].id for who in (name, f"{name}x")
+    )
     for which in (guarded.engine.inspections, guarded.engine.unfinished):
         assert list(which(name)) == [mine]
         assert list(which(f"{name}x")) == [other]

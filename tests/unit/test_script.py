@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -162,6 +162,40 @@ def test_this_machine_is_not_asked_for_scripts_unless_that_is_allowed(server: Se
     assert refusal(server.url("script", host), CLOSED) == "cannot be fetched: its host is not public"
     assert server.asked == []
     assert script.read(server.url("script", host), OPEN) == SCRIPT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "true",
+        "ftp://example.org/x",
+        "http://127.0.0.1:{port}/script",
+        "http://[::1]:{port}/script",
+        "http://localhost:{port}/script",
+        "http://2130706433:{port}/script",
+        "http://10.0.0.1/x",
+        "http://169.254.169.254/latest/meta-data",
+        "http://does-not-exist.invalid/",
+        "http://",
+        "http://x:99999999/",
+        "https://[::1/x",
+        "http://" + "a" * 300 + ".example.org/",
+        "http://xn--/",
+    ],
+)
+def test_who_asks_whether_a_script_would_be_taken_hears_what_is_said_of_it(server: Server, text: str) -> None:
+    def told(ask: Callable[[str, Settings], object], settings: Settings) -> str | None:
+        try:
+            ask(text.format(port=server.server_port), settings)
+        except InvalidSpecification as exc:
+            return exc.details[0].message
+        return None
+
+    assert told(script.check, CLOSED) == told(script.read, CLOSED)
+    server.asked.clear()
+    if "{port}" in text and "[::1]" not in text:
+        assert told(script.check, OPEN) is None
+    assert server.asked == []
 
 
 def test_a_redirect_to_a_private_address_is_refused_before_anything_is_asked_there(
