@@ -61,7 +61,21 @@ class Settings(BaseSettings):
     pids_limit: int = Field(512, ge=16, description="Processes and threads an item may have.")
     run_uid: int = Field(10001, ge=1, description="User id that scripts run as on the embedded engine.")
     run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
-    build_network: str = Field("host", description="Network of builds on the embedded engine.")
+    run_host_access: str = Field(
+        "closed",
+        pattern="^(open|closed)$",
+        description="`closed`: runs on the embedded engine reach neither this machine's addresses nor its platform's.",
+    )
+    build_network: str = Field(
+        "auto",
+        description="Network of builds on the embedded engine: `slirp4netns` or `pasta`, of its own for each build, "
+        "`private`, `host`, `none`, or `auto`, the first of these that works but never `host`.",
+    )
+    build_proxy_names: str = Field(
+        "",
+        description="Further hosts, with commas between, that builds may ask a proxy of this machine for by name; all "
+        "but the usual package indexes are resolved first, and the proxy is told the address.",
+    )
     request_limit: int = Field(4 * 1024**2, ge=1024, description="Bytes a submission may have.")
 
     quality_throttled: float = Field(

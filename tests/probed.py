@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from amun.engines.podman import machine
-from amun.engines.podman.outcome import Wishes
 from amun.settings import Settings
 
 
@@ -22,5 +21,4 @@ def share(state_dir: Path) -> None:
     for path in filter(Path.is_file, place.rglob("*")):
         path.write_text(path.read_text().replace(str(source), str(state_dir.absolute())))
     kept = json.loads((place / "machine.json").read_text())
-    wishes = Wishes(known.run_network, known.build_network, known.pids_limit)
-    (place / "machine.json").write_text(json.dumps({**kept, "key": machine._key(place, wishes)}))
+    (place / "machine.json").write_text(json.dumps({**kept, "key": machine._key(place, machine.wishes(known))}))

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from amun.engines.podman.machine import Machine
+from amun.engines.podman.namespace import build_command
 
 IMAGE = "localhost/amun/test-standin:1"
 
@@ -46,7 +47,7 @@ def make(machine: Machine, base: str) -> str:
     with tempfile.TemporaryDirectory() as place:
         Path(place, "dnf").write_text(PROGRAM)
         Path(place, "Dockerfile").write_text(f"FROM {base}\nCOPY dnf /usr/bin/dnf\nRUN chmod 755 /usr/bin/dnf\n")
-        command = [machine.podman, "build", "--quiet", "--network", machine.build_network, "--tag", IMAGE, place]
+        command = build_command(machine, "--quiet", "--tag", IMAGE, place)
         subprocess.run(command, env=machine.environment, check=True, capture_output=True, timeout=120)
     return IMAGE
 

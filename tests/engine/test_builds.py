@@ -13,6 +13,7 @@ import pytest
 from amun.buildlog import Failure, failed_step
 from amun.dockerfile import build_arguments, context
 from amun.engines.podman.machine import Machine, for_settings
+from amun.engines.podman.namespace import build_command
 from amun.settings import Settings
 from amun.specification import Specification
 
@@ -41,7 +42,9 @@ class Builder:
         self.images: list[str] = []
 
     def podman(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [self.machine.podman, *arguments]
+        return self.call([self.machine.podman, *arguments], **options)
+
+    def call(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, env=self.machine.environment, text=True, check=False, **options)
 
     def build_files(self, files: dict[str, bytes]) -> tuple[str, str]:
@@ -53,10 +56,8 @@ class Builder:
         image = f"localhost/amun/test-builds:{place.name}"
         options = [f"--build-arg={name}={value}" for name, value in build_arguments(files).items()]
         options += [f"--volume={volume}" for volume in self.machine.build_volumes]
-        network = f"--network={self.machine.build_network}"
-        done = self.podman(
-            "build", network, *options, "-t", image, str(place), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        command = build_command(self.machine, *options, "-t", image, str(place))
+        done = self.call(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode != 0:
             raise RuntimeError(done.stdout)
         self.images.append(image)

@@ -155,7 +155,7 @@ class TestPrecreateHook:
 
     @staticmethod
     def answer(sent: dict[str, Any], limit: int = 0) -> dict[str, Any]:
-        command = [sys.executable, "-I", "-S", precreate.__file__, str(limit)]
+        command = [sys.executable, "-I", "-S", precreate.__file__, str(limit), "open"]
         done = subprocess.run(command, input=json.dumps(sent), capture_output=True, text=True, check=True)
         received: dict[str, Any] = json.loads(done.stdout)
         return received
@@ -176,10 +176,10 @@ class TestPrecreateHook:
         assert self.answer(sent) == sent
 
     def test_it_is_run_before_every_container(self) -> None:
-        hook = json.loads(configuration.precreate_hook("/usr/bin/python3", Path("/amun/precreate.py"), 99))
+        hook = json.loads(configuration.precreate_hook("/usr/bin/python3", Path("/amun/precreate.py"), 99, "closed"))
         assert hook["stages"] == ["precreate"]
         assert hook["when"] == {"always": True}
-        assert hook["hook"]["args"][-2:] == ["/amun/precreate.py", "99"]
+        assert hook["hook"]["args"][-3:] == ["/amun/precreate.py", "99", "closed"]
 
 
 def found(pip: dict[str, str] | None = None, proxies: dict[str, str] | None = None) -> BuildEnvironment:
@@ -352,6 +352,7 @@ class TestKeptOutcome:
             runtime="runc",
             run_network="none",
             build_network="host",
+            build_doors="/state/machine/doors.json",
             build_volumes=(f"{tmp_path}:/run/amun:ro",),
             build_group=None,
             limits=("cpu",),

@@ -128,6 +128,11 @@ def pip_options(listing: str) -> dict[str, str]:
     return {name.removeprefix("default-"): value for name, value in options.items()}
 
 
+def has_password(found: BuildEnvironment) -> bool:
+    """Whether there is a password in what builds are told of indexes and proxies."""
+    return any(redacted(value) != value for value in found.variables().values())
+
+
 def redacted(url: str) -> str:
     """A URL without its user and password."""
     return re.sub(r"//[^/@\s]*@", "//", url)

@@ -23,6 +23,7 @@ from ...logs import logger
 from . import files, steps
 from .command import Podman
 from .machine import Machine
+from .namespace import build_command
 from .store import BuildRecord, Store
 
 IMAGE = "localhost/amun/environment"
@@ -128,8 +129,7 @@ class Builds:
 
     def _arguments(self, record: BuildRecord, path: Path) -> list[str]:
         recipe = path / "context" / "Dockerfile"
-        arguments = [self._podman.program, "build", "--file", str(recipe), "--network", self._machine.build_network]
-        arguments += ["--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
+        arguments = ["--file", str(recipe), "--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
         arguments += self._limits(record)
         for volume in (*self._machine.build_volumes, f"{path / steps.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
@@ -137,7 +137,7 @@ class Builds:
             arguments += ["--build-arg", f"{name}={value}"]
         if not record.cache:
             arguments.append("--no-cache")
-        return [*arguments, str(recipe.parent)]
+        return build_command(self._machine, *arguments, str(recipe.parent))
 
     def _limits(self, record: BuildRecord) -> list[str]:
         """What a build may use, as far as this machine can limit it."""

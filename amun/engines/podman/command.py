@@ -43,6 +43,10 @@ class Podman:
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         return self._run([self.program, *arguments], arguments[0], timeout, given)
 
+    def run(self, command: Sequence[str], stdin: bytes = b"", timeout: float = 120) -> str:
+        """`call` for a command that calls podman by itself."""
+        return self._run(command, "build", timeout, {"input": stdin})
+
     def call_locked(self, lock: Path, *arguments: str, place: Path, timeout: float = 120) -> str:
         """`call` in a directory, with a lock held until podman has ended, even if this process is killed before."""
         with files.open_locked(lock) as held:

@@ -61,13 +61,15 @@ def ulimits(facts: Facts) -> tuple[str, str]:
     return f"nofile={nofile}:{nofile}", f"nproc={nproc}:{nproc}"
 
 
-def precreate_hook(python: str, program: Path, limit: int) -> str:
+def precreate_hook(python: str, program: Path, limit: int, host_access: str) -> str:
     """A hook (oci-hooks(5), stage precreate) that limits the processes of each container, and what they may ask for.
+
+    With `host_access` "closed" it also takes the host's addresses out of the network of each container.
 
     `pids_limit` of containers.conf is not applied to the containers of `podman kube play` (Podman issue 24418), and
     a fork bomb would take the machine. With a `limit` of 0 there is none.
     """
-    hook = {"path": python, "args": [python, "-I", "-S", str(program), str(limit)]}
+    hook = {"path": python, "args": [python, "-I", "-S", str(program), str(limit), host_access]}
     document = {"version": "1.0.0", "hook": hook, "when": {"always": True}, "stages": ["precreate"]}
     return json.dumps(document, indent=2) + "\n"
 

@@ -14,6 +14,7 @@ from typing import Any
 from ... import status
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
+from ...logs import logger
 from ...settings import Settings
 from ..base import Engine, Queue, check_item
 from . import files, machine, tail
@@ -282,6 +283,8 @@ class PodmanEngine(Engine):
     def leadership(self) -> Iterator[bool]:
         with files.try_locked(self._settings.state_dir / "controller.lock") as leading:
             if leading:
+                for check in self._machine.exposures:
+                    logger.warning(f"{check.name}: {check.why}", remedy=check.remedy)
                 self._bell.listen()
                 self._housekeeping.remove_orphans()
             try:

@@ -30,8 +30,10 @@ def probe(
     state_dir: Path,
     *,
     run_network: str = "auto",
-    build_network: str = "host",
+    build_network: str = "auto",
     pids_limit: int = 512,
+    run_host_access: str = "closed",
+    build_proxy_names: tuple[str, ...] = (),
     fresh: bool = False,
 ) -> Machine:
     """Find out how Podman works here, and write what it needs under `state_dir`.
@@ -39,7 +41,7 @@ def probe(
     Looks at a kept outcome first unless `fresh`; only a usable one is kept. What does not work is said in `checks`
     and never raised; a state directory that cannot be written raises `EngineUnavailable`.
     """
-    wishes = Wishes(run_network, build_network, pids_limit)
+    wishes = Wishes(run_network, build_network, pids_limit, run_host_access, build_proxy_names)
     place = state_dir.absolute() / "machine"
     with files.disk_errors():
         (place / "hooks").mkdir(parents=True, exist_ok=True)
@@ -59,11 +61,15 @@ def for_settings(settings: Settings, fresh: bool = False) -> Machine:
     """`probe` as the settings say."""
     return probe(
         settings.state_dir,
-        run_network=settings.run_network,
-        build_network=settings.build_network,
-        pids_limit=settings.pids_limit,
+        **asdict(wishes(settings)),
         fresh=fresh,
     )
+
+
+def wishes(settings: Settings) -> Wishes:
+    """What the settings say of the machine."""
+    names = tuple(name.strip() for name in settings.build_proxy_names.split(",") if name.strip())
+    return Wishes(settings.run_network, settings.build_network, settings.pids_limit, settings.run_host_access, names)
 
 
 def _kept(place: Path, key: str) -> Machine | None:

@@ -22,13 +22,19 @@ class Check:
     needed: bool = True
 
 
+NETWORK_OF_BUILDS, HOST_ACCESS = EXPOSURES = ("network of builds", "host access of runs")
+"""Names of the checks that say what of this machine is within reach."""
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What settings say of the machine; `auto` and None leave the choice to what is found."""
 
     run_network: str = "auto"
-    build_network: str = "host"
+    build_network: str = "auto"
     pids_limit: int = 512
+    run_host_access: str = "closed"
+    build_proxy_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,10 @@ class Machine:
     """How to use Podman here.
 
     `environment` is complete: Podman needs no other variable. `run_network` is for `podman kube play --network`,
-    `build_network` and `build_volumes` are for `podman build`, which is given `--cgroup-parent BUILD_GROUP/NAME` where
-    there is a group, with a name of its own for each build. `limits` are those of cpu, memory and pids that are
-    really applied: one that is missing must not be asked for, Podman would refuse. With `selinux` the state directory
-    is labelled for containers, and what is created in it inherits that.
+    `build_network` and `build_doors` are for `namespace.build_command`. Builds mount `build_volumes`, and are given
+    `--cgroup-parent BUILD_GROUP/NAME` where there is a group, with a name of its own for each build. `limits` are
+    those of cpu, memory and pids that are really applied: one that is missing must not be asked for, Podman would
+    refuse. With `selinux` the state directory is labelled for containers, and what is created in it inherits that.
     """
 
     podman: str
@@ -48,6 +54,7 @@ class Machine:
     runtime: str
     run_network: str
     build_network: str
+    build_doors: str
     build_volumes: tuple[str, ...]
     build_group: str | None
     limits: tuple[str, ...]
@@ -59,6 +66,11 @@ class Machine:
     def usable(self) -> bool:
         """Whether the engine can work here."""
         return all(check.ok for check in self.checks if check.needed)
+
+    @property
+    def exposures(self) -> list[Check]:
+        """What strangers' code reaches of this machine although it should not."""
+        return [check for check in self.checks if check.name in EXPOSURES and not check.ok]
 
     @property
     def problem(self) -> str | None:

@@ -1,8 +1,9 @@
 """Hook of the stage precreate: reads a container's runtime configuration, makes it stricter, writes it back.
 
-Run by Podman for every container that Amun starts, as `python -I -S precreate.py PROCESSES` (0: no limit); see
-oci-hooks(5) and `configuration.precreate_hook`. It imports nothing but the standard library, to start in a few
-milliseconds.
+Run by Podman for every container that Amun starts, as `python -I -S precreate.py PROCESSES ACCESS`, where PROCESSES
+may be 0 for no limit and ACCESS is what the container may have to the host's addresses, `closed` or `open`; see
+oci-hooks(5) and `configuration.precreate_hook`. It imports nothing but the standard library and `hostroutes`, to start
+in a few milliseconds.
 
 The filter of system calls that comes with Podman lets everybody make user namespaces, in which everybody is root to the
 kernel and may ask it for all that root may. Runtimes on clusters refuse that, and so does this: whoever was not given
@@ -36,6 +37,8 @@ def main() -> None:
     given = configuration.get("process", {}).get("capabilities", {}).get("bounding") or []
     if "CAP_SYS_ADMIN" not in given:
         refuse_calls(configuration["linux"].get("seccomp") or {})
+    if sys.argv[2] == "closed":
+        close_host(configuration["linux"].get("namespaces") or [])
     json.dump(configuration, sys.stdout)
 
 
@@ -44,6 +47,16 @@ def limit_processes(linux: dict[str, Any], limit: int) -> None:
         pids = linux.setdefault("resources", {}).setdefault("pids", {})
         if not 0 < pids.get("limit", 0) <= limit:
             pids["limit"] = limit
+
+
+def close_host(namespaces: list[dict[str, str]]) -> None:
+    """Close the network that the container joins. One without a path is made by the runtime, and has no way out."""
+    path = next((entry.get("path") for entry in namespaces if entry["type"] == "network"), None)
+    if path:
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+        import hostroutes  # type: ignore[import-not-found]
+
+        hostroutes.close_host(path)
 
 
 def refuse_calls(seccomp: dict[str, Any]) -> None:

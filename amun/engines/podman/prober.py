@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import EngineUnavailable
-from . import buildenvironment, cgroups, checks, configuration, facts, files, precreate, trials
+from . import buildenvironment, cgroups, checks, configuration, doors, facts, files, precreate, trials
 from .command import Podman
+from .doors import Doors
 from .facts import Facts
-from .outcome import Check, Machine, Wishes
+from .namespace import WAYS
+from .outcome import HOST_ACCESS, NETWORK_OF_BUILDS, Check, Machine, Wishes
 
 # What Podman may see of the service's own environment; nothing else in it is Podman's business.
 PASSED = (
@@ -39,10 +41,13 @@ class Prober:
         self.environment = podman_environment()
         self.facts: Facts = facts.gather(self.environment)
         self.inherited = configuration.inherit(configuration.system_files(self.facts.root, self.environment))
+        self.found = buildenvironment.find()
+        self.host_access = wishes.run_host_access
+        self.pids_limit = wishes.pids_limit
         self.checks: list[Check] = []
 
     def probe(self) -> Machine:
-        found = buildenvironment.find()
+        found = self.found
         self.checks += [checks.podman(self.facts), checks.pods(self.facts), checks.users(self.facts)]
         with files.disk_errors():
             volumes = buildenvironment.write(found, self.place.parent / "build-environment")
@@ -54,7 +59,8 @@ class Prober:
             environment=self.environment,
             runtime="",
             run_network="none",
-            build_network=self.wishes.build_network,
+            build_network="none",
+            build_doors=str(self.place / "doors.json"),
             build_volumes=volumes,
             build_group=None,
             limits=(),
@@ -74,11 +80,12 @@ class Prober:
             return machine
         machine = replace(machine, runtime=runtime)
         podman = Podman(machine.podman, self.environment)
-        network, pod = self._choose_network(podman)
-        machine = replace(machine, build_group=self._check_build(podman, machine))
+        network, pod = self._choose_network_closed(podman, runtime)
+        machine = self._choose_build_network(podman, machine)
         if pod is None:
             return machine
         self._check_limits(pod)
+        self._check_host_access(pod)
         return replace(machine, run_network=network, limits=pod.limits)
 
     # -- runtime ------------------------------------------------------------------------------------------------
@@ -122,6 +129,19 @@ class Prober:
 
     # -- networks -----------------------------------------------------------------------------------------------
 
+    def _choose_network_closed(self, podman: Podman, runtime: str) -> tuple[str, trials.Pod | None]:
+        """`_choose_network`; where no pod starts in a network that is closed to this machine, in one that is open."""
+        network, pod = self._choose_network(podman)
+        if self.host_access == "closed" and self.wishes.run_network != "none" and network == "none":
+            refused = self.checks.pop()
+            self.host_access = "open"
+            self._configure(runtime, self.pids_limit)
+            network, pod = self._choose_network(podman)
+            if network == "none":
+                self.checks[-1], self.host_access = refused, "closed"
+                self._configure(runtime, self.pids_limit)
+        return network, pod
+
     def _choose_network(self, podman: Podman) -> tuple[str, trials.Pod | None]:
         """The first network with which a pod starts and has an interface; `none` always comes last."""
         wished = self.wishes.run_network
@@ -158,22 +178,81 @@ class Prober:
         why = f"A pod starts with it, and it does not reach this machine's loopback.{tried}"
         return Check(name, True, network, why)
 
-    def _check_build(self, podman: Podman, machine: Machine) -> str | None:
-        """Build something, in a control group of our own if that works; returns the group."""
-        group = cgroups.group_for_builds(self.facts.cgroups) if self.facts.root else None
-        refusal = trials.build(podman, machine.build_network, machine.build_volumes, group)
-        if refusal is not None and group is not None:
-            group = None
-            refusal = trials.build(podman, machine.build_network, machine.build_volumes, group)
-        why = f"An image was built with it: {self._build_network_reason()}" if refusal is None else refusal
-        remedy = None if refusal is None else "AMUN_BUILD_NETWORK=private amun doctor  # or none"
-        self.checks.append(Check("builds", refusal is None, f"network {machine.build_network}", why, remedy))
-        return group
+    def _check_host_access(self, pod: trials.Pod) -> None:
+        """Say what of this machine a run reaches."""
+        reached = ", ".join(pod.reached)
+        if self.wishes.run_host_access == "open":
+            why = "The settings say that runs may reach this machine."
+            self.checks.append(Check(HOST_ACCESS, True, "open", why, needed=False))
+        elif self.host_access == "closed" and not reached:
+            why = "A pod reached no address of this machine; those and its platform's are closed to runs."
+            self.checks.append(Check(HOST_ACCESS, True, "closed", why, needed=False))
+        else:
+            why = f"It cannot be closed: scripts reach this machine's services at {reached or 'its addresses'}."
+            chosen = self.wishes.run_network == "auto"
+            remedy = checks.network_remedy(self.facts) if chosen else "unset AMUN_RUN_NETWORK"
+            self.checks.append(Check(HOST_ACCESS, False, "open", why, remedy, needed=False))
 
-    def _build_network_reason(self) -> str:
-        if self.wishes.build_network == "host":
-            return "the host's network reaches what the host reaches, its proxies and mirrors included."
-        return "the settings say so."
+    # -- builds -------------------------------------------------------------------------------------------------
+
+    def _choose_build_network(self, podman: Podman, machine: Machine) -> Machine:
+        """The first network in which an image is built, in a control group of our own if that works."""
+        wished = self.wishes.build_network
+        candidates = build_network_candidates(self.facts) if wished == "auto" else [wished]
+        refusals: list[str] = []
+        for network in candidates:
+            machine = replace(machine, build_network=network)
+            given = self._furnish(machine)
+            for group in dict.fromkeys(
+                [cgroups.group_for_builds(self.facts.cgroups) if self.facts.root else None, None]
+            ):
+                refusal = trials.build(podman, machine, group)
+                if refusal is None:
+                    why = f"An image was built with it. {' '.join(refusals)}".strip()
+                    self.checks.append(Check("builds", True, f"network {network}", why))
+                    self._check_build_network(podman, machine, given)
+                    return replace(machine, build_group=group)
+            refusals.append(f"{network}: {refusal}")
+        remedy = "AMUN_BUILD_NETWORK=private amun doctor  # or none"
+        self.checks.append(Check("builds", False, f"network {wished}", " ".join(refusals), remedy))
+        return machine
+
+    def _furnish(self, machine: Machine) -> Doors:
+        """Write what builds in this network are given, and the doors that lead out of it."""
+        found, given = self.found, Doors()
+        if machine.build_network in WAYS:
+            found, given = doors.arrange(self.found, self.wishes.build_proxy_names)
+        with files.disk_errors():
+            buildenvironment.write(found, self.place.parent / "build-environment")
+            given.write(Path(machine.build_doors))
+        return given
+
+    def _check_build_network(self, podman: Podman, machine: Machine, given: Doors) -> None:
+        """Say what of this machine a build reaches."""
+        network, problems, remedy = machine.build_network, [], None
+        if network in WAYS:
+            try:
+                reached = ", ".join(trials.reached_by_build(podman, machine))
+            except EngineUnavailable as exc:
+                reached = f"unknown addresses: {exc}"
+            problems = [*given.lost, *([f"Builds reach this machine's services at {reached}."] if reached else [])]
+        elif network == "host":
+            problems = ["What is built reaches all services of this machine, Amun's own among them."]
+            remedy = "unset AMUN_BUILD_NETWORK"
+        elif network != "none":
+            problems = ["Builds reach this machine's addresses beside loopback, and not its proxies on loopback."]
+            chosen = self.wishes.build_network == "auto"
+            remedy = checks.install(self.facts, "slirp4netns") if chosen else "unset AMUN_BUILD_NETWORK"
+        if problems and network not in WAYS and buildenvironment.has_password(self.found):
+            problems.append("What is built can read the passwords of indexes and proxies.")
+        why = "Each build has a network of its own, from which no address of this machine was reached."
+        why = why if network in WAYS else "Builds have no network."
+        if given.doors:
+            forwarded = (f"{door.kind} {buildenvironment.redacted(door.upstream)}" for door in given.doors)
+            why += f" Forwarded into it: {', '.join(forwarded)}."
+        self.checks.append(
+            Check(NETWORK_OF_BUILDS, not problems, network, " ".join(problems) or why, remedy, needed=False)
+        )
 
     # -- limits -------------------------------------------------------------------------------------------------
 
@@ -199,6 +278,7 @@ class Prober:
 
     def _configure(self, runtime: str, pids_limit: int) -> None:
         """Write containers.conf and the one hook in the directory that it names."""
+        self.pids_limit = pids_limit
         hooks, program = self.place / "hooks", Path(precreate.__file__).resolve()
         text = configuration.containers_conf(
             self.facts, runtime, hooks=hooks, inherited=self.inherited, pids_limit=pids_limit
@@ -206,7 +286,7 @@ class Prober:
         hook = hooks / "precreate.json"
         for earlier in set(hooks.iterdir()) - {hook}:  # by another version of Amun: Podman would run it too
             earlier.unlink()
-        files.write(hook, configuration.precreate_hook(sys.executable, program, pids_limit))
+        files.write(hook, configuration.precreate_hook(sys.executable, program, pids_limit, self.host_access))
         files.write(self.place / "containers.conf", text)
         self.environment["CONTAINERS_CONF"] = str(self.place / "containers.conf")
 
@@ -230,6 +310,11 @@ class Prober:
             why = f"SELinux is on; {state} is labelled, so that containers may read what is mounted from it."
             self.checks.append(Check("SELinux", True, "container_file_t", why))
         return True
+
+
+def build_network_candidates(found: Facts) -> list[str]:
+    """Networks for builds, the best first: those of WAYS keep this machine's addresses closed, and have doors."""
+    return [*(name for name in WAYS if name in found.programs), "private"]
 
 
 def network_candidates(found: Facts) -> list[str]:

@@ -10,6 +10,8 @@ import contextlib
 import io
 import json
 import secrets
+import socket
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,20 +19,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import EngineUnavailable
-from . import cgroups
+from . import cgroups, hostroutes
 from .command import Podman
+from .namespace import PATH, build_command, own_network
+from .outcome import Machine
 
 IMAGE = "localhost/amun/probe:1"
 PROGRAM = "/catatonit"
 CPU, MEMORY = "500m", 64 << 20
+REACH = (sys.executable, "-I", "-S", hostroutes.__file__)
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod that started: interfaces other than loopback, and which limits its process really has."""
+    """A pod that started: interfaces other than loopback, which limits its process really has, and where it reached
+    the host."""
 
     interfaces: tuple[str, ...]
     limits: tuple[str, ...]
+    reached: tuple[str, ...]
 
 
 def make_image(podman: Podman, catatonit: Path) -> None:
@@ -60,22 +67,50 @@ def start_pod(podman: Podman, network: str, version: str, asked: Sequence[str]) 
         pid = int(answer.strip() or 0)
         if not pid:
             raise EngineUnavailable("The container ended at once.")
-        return Pod(interfaces(Path(f"/proc/{pid}")), cgroups.applied(Path(f"/proc/{pid}"), version))
+        process = Path(f"/proc/{pid}")
+        return Pod(interfaces(process), cgroups.applied(process, version), _reached_by_pod(podman, process))
 
 
-def build(podman: Podman, network: str, volumes: Sequence[str], group: str | None) -> str | None:
+def build(podman: Podman, machine: Machine, group: str | None) -> str | None:
     """Build an image with one RUN step; None if it worked, else what Podman said."""
-    mounts = [argument for volume in volumes for argument in ("--volume", volume)]
+    mounts = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
     parent = ["--cgroup-parent", f"{group}/probe-{secrets.token_hex(4)}"] if group else []
     dockerfile = f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n'.encode()
     try:
         with tempfile.TemporaryDirectory() as context:
-            options = ["--quiet", "--layers=false", "--network", network, *mounts, *parent, "--file", "-"]
-            built = podman.call("build", *options, context, stdin=dockerfile, timeout=120)
+            options = ["--quiet", "--layers=false", *mounts, *parent, "--file", "-"]
+            built = podman.run(build_command(machine, *options, context), stdin=dockerfile)
         podman.call("image", "rm", "--force", built.strip().splitlines()[-1])
     except EngineUnavailable as exc:
         return str(exc)
     return None
+
+
+def reached_by_build(podman: Podman, machine: Machine) -> tuple[str, ...]:
+    """Where a network that is made for a build reaches this machine. Raises `EngineUnavailable`."""
+    with _listening() as port:
+        return _addresses(podman.run(own_network(machine, *REACH, PATH, str(port))))
+
+
+def _reached_by_pod(podman: Podman, process: Path) -> tuple[str, ...]:
+    with _listening() as port:
+        command = [*REACH, str(process / "ns" / "net"), str(port)]
+        return _addresses(podman.on_files(*command, timeout=60).decode())
+
+
+def _addresses(printed: str) -> tuple[str, ...]:
+    """What `hostroutes` printed; an address that is none where it could not look."""
+    looked, *addresses = printed.split() or [""]
+    return tuple(addresses) if looked == hostroutes.LOOKED else ("addresses that could not be found out",)
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[int]:
+    """A port at which this machine answers, at all its addresses."""
+    six = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if six else socket.AF_INET
+    with socket.create_server(("", 0), family=family, dualstack_ipv6=six) as server:
+        yield server.getsockname()[1]
 
 
 def interfaces(process: Path) -> tuple[str, ...]:
