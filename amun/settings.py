@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     )
     build_network: str = Field(
         "auto",
-        description="Network of builds on the embedded engine: `slirp4netns` or `pasta`, of its own for each build, "
-        "`private`, `host`, `none`, or `auto`, the first of these that works but never `host`.",
+        description="Network of builds on the embedded engine: `slirp4netns`, `pasta` or `forwarder` (a proxy alone), "
+        "of its own for each build, `private`, `host`, `none`, or `auto`: the first of these that works, never `host`.",
     )
     build_proxy_names: str = Field(
         "",

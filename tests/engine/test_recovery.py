@@ -26,6 +26,7 @@ from amun.client import ClientError
 from amun.engines.podman import machine
 from amun.engines.podman.command import Podman
 from amun.engines.podman.engine import INSTANCE_LABEL, instance
+from amun.engines.podman.namespace import WAYS
 from tests.conftest import Service, wait_until
 from tests.standin import make, quick, slow, tokens
 
@@ -44,9 +45,9 @@ class Patient:
 
     def __init__(self, service: Service, base: str) -> None:
         self.service = service
-        self._machine = machine.for_settings(service.settings)
-        self.base = make(self._machine, base)
-        self.podman = Podman(self._machine.podman, self._machine.environment)
+        self.machine = machine.for_settings(service.settings)
+        self.base = make(self.machine, base)
+        self.podman = Podman(self.machine.podman, self.machine.environment)
         self.stack = quick()
 
     # -- ask and see ----------------------------------------------------------------------------------------------
@@ -195,12 +196,22 @@ def test_a_controller_may_be_killed_at_any_moment_of_starting_an_item(patient: P
     patient.leaves_nothing()
 
 
-@pytest.mark.parametrize("victim", ["podman", "shell", "runtime"])
+@pytest.mark.parametrize("victim", ["podman", "shell", "runtime", "namespace", "network"])
 def test_a_build_that_was_killed_begins_again_and_its_log_says_so(patient: Patient, victim: str) -> None:
     made = patient.submit(slow(2), script=script(0))
     build = patient.building(made)
-    podman = int((build / "pid").read_text())
-    victims = {"podman": podman, "shell": _parent(podman), "runtime": _parent(_step(build))}
+    first = int((build / "pid").read_text())
+    own = patient.machine.build_network in WAYS
+    children = {_proc(pid, "comm").strip(): pid for pid in _children(first)}
+    victims = {
+        "podman": children["podman"] if own else first,
+        "shell": _parent(first),
+        "runtime": _parent(_step(build)),
+        "namespace": first if own else 0,
+        "network": children.get(patient.machine.build_network, 0),
+    }
+    if not victims[victim]:
+        pytest.skip(f"there is no such process in builds on the network {patient.machine.build_network}")
     os.kill(victims[victim], signal.SIGKILL)
     patient.once(made)
     log = patient.build_log(made)
@@ -596,6 +607,10 @@ def _proc(pid: int, name: str) -> str:
         return Path("/proc", str(pid), name).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in _proc(pid, f"task/{pid}/children").split()]
 
 
 def _parent(pid: int) -> int:

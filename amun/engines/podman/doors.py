@@ -37,8 +37,9 @@ Resolve = Callable[[str], Sequence[str]]
 class Door:
     """One way out. `listen` are the addresses inside; `upstream` is the URL outside, with its password.
 
-    A `kind` is `proxy`, `index`, or `relay`: of an index whose connections are encrypted to the end, and passed on
-    unread. `own` says that the upstream is on this machine, `verified` that its certificate has to be good.
+    A `kind` is `proxy`, without an upstream if it is the forwarder itself, `index`, or `relay`: of an index whose
+    connections are encrypted to the end, and passed on unread. `own` says that the upstream is on this machine,
+    `verified` that its certificate has to be good.
     """
 
     kind: str
@@ -97,29 +98,38 @@ def is_own(address: str) -> bool:
 def arrange(
     found: BuildEnvironment,
     names: Sequence[str] = (),
+    only_way: bool = False,
     resolve: Resolve = resolve,
     is_own: Callable[[str], bool] = is_own,
 ) -> tuple[BuildEnvironment, Doors]:
-    """The environment of builds that go by doors, and the doors; a proxy is told `names` by name, too."""
-    maker = _Maker(resolve, is_own, found.pip.get("trusted-host", "").split())
+    """The environment of builds that go by doors, and the doors; a proxy is told `names` by name, too.
+
+    Where doors are the `only_way` out, every proxy gets one, or the forwarder is the proxy; nothing goes round it.
+    """
+    maker = _Maker(resolve, is_own, found.pip.get("trusted-host", "").split(), only_way)
     pip, proxies = dict(found.pip), dict(found.proxies)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         if name in proxies:
             proxies[name] = maker.through(proxies[name], "proxy")
+        elif only_way and name != "all_proxy":
+            proxies[name] = maker.forwarder()
     if "proxy" in pip:
         pip["proxy"] = maker.through(pip["proxy"], "proxy")
     for name in ("index-url", "extra-index-url"):
         if name in pip:
             pip[name] = " ".join(maker.through(url, "index") for url in pip[name].split())
     if maker.doors and any(proxies.get(name) for name in ("http_proxy", "https_proxy", "all_proxy")):
-        around = [name for name in proxies.get("no_proxy", "").split(",") if name]
+        around = [] if only_way else [name for name in proxies.get("no_proxy", "").split(",") if name]
         proxies["no_proxy"] = ",".join(dict.fromkeys([*around, "localhost", STANDIN, *maker.hosts]))
     doors = Doors(tuple(maker.doors), maker.hosts, (*USUAL_NAMES, *names), found.bundle, tuple(maker.lost))
     return replace(found, pip=pip, proxies=proxies), doors
 
 
 class _Maker:
-    def __init__(self, resolve: Resolve, is_own: Callable[[str], bool], unverified: Sequence[str]) -> None:
+    def __init__(
+        self, resolve: Resolve, is_own: Callable[[str], bool], unverified: Sequence[str], all_proxies: bool
+    ) -> None:
+        self._all_proxies = all_proxies
         self._resolve = resolve
         self._is_own = is_own
         self._unverified = unverified
@@ -135,7 +145,7 @@ class _Maker:
         host = parts.hostname or ""
         own = [address for address in self._resolve(host) if self._is_own(address)]
         secret = parts.username is not None
-        if not own and not secret:
+        if not own and not secret and not (self._all_proxies and kind == "proxy"):
             return url
         if parts.scheme not in PORTS:
             self.lost.append(f"{parts.scheme}://{host} is not forwarded: only http and https can be.")
@@ -157,6 +167,10 @@ class _Maker:
         elif there.kind != kind:
             self.lost.append(f"{host}:{port} is forwarded as a {there.kind} only, not as {kind} too.")
         return _without_password(parts)
+
+    def forwarder(self) -> str:
+        """The URL of the forwarder as a proxy of its own."""
+        return self._by_standin(urlsplit(""), "proxy", own=False)
 
     def _by_standin(self, parts: SplitResult, kind: str, own: bool) -> str:
         upstream = urlunsplit(parts)

@@ -42,6 +42,8 @@ HOP_BY_HOP = {
 }  # fmt: skip
 """Headers of one connection, which are not passed on (RFC 9110, 7.6.1)."""
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 _LINK = re.compile(rb"""(?:href\s*=\s*|"url"\s*:\s*)["']([^"'\s]+)["']""", re.IGNORECASE)
 
 
@@ -104,7 +106,9 @@ class Forwarder:
         if door.kind == "relay":
             return Relay(door).answer
         tls = self._tls if door.verified else _unverified()
-        return Index(door, tls).answer if door.kind == "index" else Proxy(door, self._names, tls).answer
+        if door.kind == "index":
+            return Index(door, tls).answer
+        return (ProxyBehind(door, self._names, tls) if door.upstream else Proxy()).answer
 
 
 def _unverified() -> ssl.SSLContext:
@@ -186,56 +190,34 @@ class _Answering:
 
 
 class Proxy(_Answering):
-    """A proxy of this machine, asked only for what a build may reach."""
-
-    def __init__(self, door: Door, names: Collection[str], tls: ssl.SSLContext) -> None:
-        self._upstream = urlsplit(door.upstream)
-        self._names = names
-        self._tls = tls if self._upstream.scheme == "https" else None
+    """A proxy to what a build may reach, which goes there itself."""
 
     async def respond(self, server: _Server, request: h11.Request) -> bool:
         if request.method == b"CONNECT":
-            await self._tunnel(server, request)
+            await self._tunnel(server, _authority(request.target.decode("ascii")))
         else:
-            await self._pass_on(server, request)
+            await self._pass_on(server, request, _split(request.target.decode("ascii")))
         return False
 
-    async def _tunnel(self, server: _Server, request: h11.Request) -> None:
-        asked = _authority(request.target.decode("ascii"))
-        host, port = asked.hostname or "", asked.port
-        if port is None:
-            raise Refused(400, "CONNECT names a host and its port.")
-        target = _host_and_port(await self._told(host, port), port)
-        reader, writer = await self._connect()
-        client = h11.Connection(h11.CLIENT)
-        headers = [("Host", target), *self._authorization()]
+    async def _tunnel(self, server: _Server, asked: SplitResult) -> None:
+        reader, writer, first = await self.tunnel(asked.hostname or "", asked.port or 0)
         try:
-            writer.write(client.send(h11.Request(method="CONNECT", target=target, headers=headers)) or b"")
-            response = await _response(client, reader)
-            if not 200 <= response.status_code < 300:
-                raise Refused(response.status_code, f"The proxy refused {host}:{port} ({response.status_code}).")
             await server.send(h11.Response(status_code=200, reason=b"Connection established", headers=[]))
-            for first, sink in ((client.trailing_data[0], server.writer), (server.http.trailing_data[0], writer)):
-                sink.write(first)
+            server.writer.write(first)
+            writer.write(server.http.trailing_data[0])
             await _join(server.reader, server.writer, reader, writer)
         finally:
             writer.close()
 
-    async def _pass_on(self, server: _Server, request: h11.Request) -> None:
-        asked = _split(request.target.decode("ascii"))
+    async def _pass_on(self, server: _Server, request: h11.Request, asked: SplitResult) -> None:
         if asked.scheme != "http" or not asked.hostname:
-            raise Refused(400, "A proxy is asked by http://HOST/… or CONNECT HOST:PORT.")
-        port = asked.port or PORTS["http"]
-        host = await self._told(asked.hostname, port)
-        target = urlunsplit(asked._replace(netloc=_host_and_port(host, port) if asked.port else _bracketed(host)))
-        headers = [("Host", asked.netloc.rpartition("@")[2]), *_passed_on(request.headers, without={"host"})]
-        headers += [*self._authorization(), ("Connection", "close")]
-        reader, writer = await self._connect()
+            raise Refused(400, "A proxy is asked by http://HOST/... or CONNECT HOST:PORT.")
+        (reader, writer), target, more = await self.reach(asked)
         try:
             client = h11.Connection(h11.CLIENT)
-            framing = _framing(request.headers)
-            sent = h11.Request(method=request.method, target=target, headers=[*headers, *framing])
-            writer.write(client.send(sent) or b"")
+            headers = [("Host", asked.netloc.rpartition("@")[2]), *_passed_on(request.headers, without={"host"}), *more]
+            headers += [*_framing(request.headers), ("Connection", "close")]
+            writer.write(client.send(h11.Request(method=request.method, target=target, headers=headers)) or b"")
             sending = asyncio.create_task(_send_body(server, client, writer))
             try:
                 await _relay_response(client, reader, server)
@@ -244,19 +226,55 @@ class Proxy(_Answering):
         finally:
             writer.close()
 
+    async def tunnel(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+        """A connection to a port of a host, and what came by it already. Raises `Refused`, OSError."""
+        return *await _connection(await look_up(host, port), port), b""
+
+    async def reach(self, asked: SplitResult) -> tuple[Streams, str, list[tuple[str, str]]]:
+        """A connection on which a URL is asked for, the target by which it is, and the headers that it takes."""
+        port = asked.port or PORTS["http"]
+        streams = await _connection(await look_up(asked.hostname or "", port), port)
+        return streams, urlunsplit(("", "", asked.path or "/", asked.query, "")), []
+
+
+class ProxyBehind(Proxy):
+    """A proxy of this machine, asked only for what a build may reach; `names` are the hosts that it is told by name."""
+
+    def __init__(self, door: Door, names: Collection[str], tls: ssl.SSLContext) -> None:
+        self._upstream = urlsplit(door.upstream)
+        self._names = names
+        self._tls = tls if self._upstream.scheme == "https" else None
+        self._password = (
+            [("Proxy-Authorization", _basic(self._upstream))] if self._upstream.username is not None else []
+        )
+
+    async def tunnel(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+        target = _host_and_port(await self._told(host, port), port)
+        reader, writer = await self._connect()
+        client = h11.Connection(h11.CLIENT)
+        headers = [("Host", target), *self._password]
+        writer.write(client.send(h11.Request(method="CONNECT", target=target, headers=headers)) or b"")
+        try:
+            response = await _response(client, reader)
+            if not 200 <= response.status_code < 300:
+                raise Refused(502, f"The proxy refused {host}:{port} ({response.status_code}).")
+        except BaseException:
+            writer.close()
+            raise
+        return reader, writer, client.trailing_data[0]
+
+    async def reach(self, asked: SplitResult) -> tuple[Streams, str, list[tuple[str, str]]]:
+        host = await self._told(asked.hostname or "", asked.port or PORTS["http"])
+        netloc = _host_and_port(host, asked.port) if asked.port else _bracketed(host)
+        return await self._connect(), urlunsplit(asked._replace(netloc=netloc, fragment="")), self._password
+
     async def _told(self, host: str, port: int) -> str:
-        """What the proxy is told instead of a host."""
+        """What the proxy is told in place of a host."""
         return host if host.lower() in self._names else await look_up(host, port)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> Streams:
         port = self._upstream.port or PORTS[self._upstream.scheme]
-        connecting = asyncio.open_connection(self._upstream.hostname, port, ssl=self._tls)
-        return await asyncio.wait_for(connecting, PATIENCE)
-
-    def _authorization(self) -> list[tuple[str, str]]:
-        if self._upstream.username is None:
-            return []
-        return [("Proxy-Authorization", _basic(self._upstream))]
+        return await _connection(self._upstream.hostname or "", port, self._tls)
 
 
 class Index(_Answering):
@@ -358,7 +376,7 @@ def _split(url: str) -> SplitResult:
 
 def _authority(text: str) -> SplitResult:
     parts = _split(f"//{text}")
-    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or not (parts.hostname and parts.port):
         raise Refused(400, "CONNECT names a host and its port.")
     return parts
 
@@ -388,6 +406,10 @@ def _framing(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     """That the body of a request comes in chunks, said again for the next connection."""
     chunked = any(name == b"transfer-encoding" for name, _ in headers)
     return [("Transfer-Encoding", "chunked")] if chunked else []
+
+
+async def _connection(host: str, port: int, tls: ssl.SSLContext | None = None) -> Streams:
+    return await asyncio.wait_for(asyncio.open_connection(host, port, ssl=tls), PATIENCE)
 
 
 async def _event(http: h11.Connection, reader: asyncio.StreamReader) -> Any:

@@ -1,7 +1,8 @@
 """A build's own network: a program that runs `podman build` in a network namespace made for it.
 
 The namespace reaches the internet by slirp4netns or pasta, and nothing of the host's: not its loopback, not its other
-addresses, not its abstract sockets. Doors lead to what the host lets builds have (`doors`, `forwarder`).
+addresses, not its abstract sockets. Doors lead to what the host lets builds have (`doors`, `forwarder`); where neither
+program works, a proxy behind one is the only way out.
 
 Namespace, network and forwarder last exactly as long as this program, which is part of the detached build: like it,
 they outlive the service. Killed, this program takes slirp4netns or pasta along, and the build is begun again.
@@ -31,14 +32,15 @@ from .forwarder import Forwarder
 if TYPE_CHECKING:
     from .outcome import Machine
 
-WAYS = ("slirp4netns", "pasta")
-"""Programs that connect a namespace to the internet, without any right on the host."""
+FORWARDER = "forwarder"
+WAYS = ("slirp4netns", "pasta", FORWARDER)
+"""What connects a namespace to the internet, without any right on the host: a program, or a proxy alone."""
 
 DNS = "10.0.2.3"
 """Where they answer questions for names, in the namespace; it is slirp4netns's own choice."""
 
 ROOT = Path(__file__).resolve().parents[3]
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from amun.engines.podman.namespace import main; main()"
+PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from amun.engines.podman.namespace import main; main()"
 
 NETWORK, PATH = "AMUN_NETWORK", "AMUN_NAMESPACE"
 """Words of the command that stand for Podman's options of the network, and for the file of the namespace."""
@@ -70,7 +72,7 @@ def build_command(machine: Machine, *arguments: str) -> list[str]:
 def own_network(machine: Machine, *command: str) -> list[str]:
     """A command in which `NETWORK` and `PATH` stand for a network that is made for it."""
     become = [machine.podman, "unshare"] if machine.rootless else []
-    return [*become, sys.executable, "-c", START, str(ROOT), machine.build_network, machine.build_doors, *command]
+    return [*become, sys.executable, "-c", PROGRAM, str(ROOT), machine.build_network, machine.build_doors, *command]
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def main() -> None:
     try:
         code = asyncio.run(run(way, Doors.read(Path(doors)), command))
     except (NoNetwork, OSError) as exc:
-        print(f"The network of the build did not come up: {exc}", flush=True)
+        print(f"The network of the build did not come up: {exc}", file=sys.stderr)
         code = KILLED  # as if something had killed the build: it is nothing that it did
     sys.exit(code)
 
@@ -89,17 +91,17 @@ async def run(way: str, doors: Doors, command: Sequence[str]) -> int:
     namespace, sockets = _in_thread(lambda: _make(doors))
     path = f"/proc/{os.getpid()}/fd/{namespace}"
     with tempfile.TemporaryFile() as said:
-        network = await (_slirp4netns if way == "slirp4netns" else _pasta)(path, namespace, said)
+        network = await START[way](path, namespace, said) if way in START else None
         try:
             networks = hostroutes.to_close(hostroutes.own())
             _in_thread(lambda: _inside(namespace, lambda: hostroutes.close(networks)))
             forwarder = Forwarder(doors.names, doors.bundle)
             servers = [await forwarder.serve(door, sockets[door.listen]) for door in doors.doors]
-            code = await _while_connected(_completed(command, path, doors), network)
+            code = await _while_connected(_completed(command, path, doors, bool(network)), network)
             del servers
             return code
         finally:
-            if network.returncode is None:
+            if network is not None and network.returncode is None:
                 network.kill()
 
 
@@ -153,6 +155,9 @@ async def _pasta(path: str, namespace: int, said: IO[bytes]) -> asyncio.subproce
     return network
 
 
+START = {"slirp4netns": _slirp4netns, "pasta": _pasta}
+
+
 async def _start(
     program: str, options: Sequence[str], said: IO[bytes], pass_fds: Sequence[int] = ()
 ) -> asyncio.subprocess.Process:
@@ -183,23 +188,29 @@ async def _last_words(network: asyncio.subprocess.Process, said: IO[bytes]) -> s
     return lines[-1] if lines else "It says nothing."
 
 
-def _completed(command: Sequence[str], path: str, doors: Doors) -> list[str]:
-    options = ["--network", f"ns:{path}", "--dns", DNS]
+def _completed(command: Sequence[str], path: str, doors: Doors, names: bool) -> list[str]:
+    options = ["--network", f"ns:{path}", *(["--dns", DNS] if names else [])]
     for name, address in doors.hosts.items():
         options += ["--add-host", f"{name}:{address}"]
     words = ((options if word == NETWORK else [path] if word == PATH else [word]) for word in command)
     return [word for some in words for word in some]
 
 
-async def _while_connected(command: Sequence[str], network: asyncio.subprocess.Process) -> int:
+async def _while_connected(command: Sequence[str], network: asyncio.subprocess.Process | None) -> int:
     process = await asyncio.create_subprocess_exec(*command)
+    if network is None:
+        return _code(await process.wait())
     ends = [asyncio.create_task(process.wait()), asyncio.create_task(network.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if network.returncode is not None and process.returncode != 0:
-        print("The network of the build ended before the build.", flush=True)
+        print("The network of the build ended before the build.", file=sys.stderr)
         if process.returncode is None:
             process.kill()
         await process.wait()
         return KILLED
-    code = await process.wait()
+    return _code(await process.wait())
+
+
+def _code(code: int) -> int:
+    """An exit code as shells have it: 128 and its number for a signal."""
     return code if code >= 0 else 128 - code

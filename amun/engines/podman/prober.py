@@ -13,7 +13,7 @@ from . import buildenvironment, cgroups, checks, configuration, doors, facts, fi
 from .command import Podman
 from .doors import Doors
 from .facts import Facts
-from .namespace import WAYS
+from .namespace import FORWARDER, WAYS
 from .outcome import HOST_ACCESS, NETWORK_OF_BUILDS, Check, Machine, Wishes
 
 # What Podman may see of the service's own environment; nothing else in it is Podman's business.
@@ -213,7 +213,7 @@ class Prober:
                     self._check_build_network(podman, machine, given)
                     return replace(machine, build_group=group)
             refusals.append(f"{network}: {refusal}")
-        remedy = "AMUN_BUILD_NETWORK=private amun doctor  # or none"
+        remedy = "AMUN_BUILD_NETWORK=host amun doctor  # what is built then reaches this machine's services"
         self.checks.append(Check("builds", False, f"network {wished}", " ".join(refusals), remedy))
         return machine
 
@@ -221,7 +221,9 @@ class Prober:
         """Write what builds in this network are given, and the doors that lead out of it."""
         found, given = self.found, Doors()
         if machine.build_network in WAYS:
-            found, given = doors.arrange(self.found, self.wishes.build_proxy_names)
+            found, given = doors.arrange(
+                self.found, self.wishes.build_proxy_names, only_way=machine.build_network == FORWARDER
+            )
         with files.disk_errors():
             buildenvironment.write(found, self.place.parent / "build-environment")
             given.write(Path(machine.build_doors))
@@ -247,8 +249,10 @@ class Prober:
             problems.append("What is built can read the passwords of indexes and proxies.")
         why = "Each build has a network of its own, from which no address of this machine was reached."
         why = why if network in WAYS else "Builds have no network."
-        if given.doors:
-            forwarded = (f"{door.kind} {buildenvironment.redacted(door.upstream)}" for door in given.doors)
+        if network == FORWARDER:
+            why += " It has no way out but a proxy: programs that know none reach nothing."
+        forwarded = [f"{door.kind} {buildenvironment.redacted(door.upstream)}" for door in given.doors if door.upstream]
+        if forwarded:
             why += f" Forwarded into it: {', '.join(forwarded)}."
         self.checks.append(
             Check(NETWORK_OF_BUILDS, not problems, network, " ".join(problems) or why, remedy, needed=False)
@@ -314,7 +318,7 @@ class Prober:
 
 def build_network_candidates(found: Facts) -> list[str]:
     """Networks for builds, the best first: those of WAYS keep this machine's addresses closed, and have doors."""
-    return [*(name for name in WAYS if name in found.programs), "private"]
+    return [*(name for name in WAYS if name in found.programs), FORWARDER, "private"]
 
 
 def network_candidates(found: Facts) -> list[str]:
