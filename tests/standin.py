@@ -1,8 +1,9 @@
 """A base image whose package manager does as it is told, so that tests need no network and know how long builds take.
 
-Packages of it are made by name: `slow(4)` takes four seconds to install, `missing()` is not to be had. Each name is
-new, or the builder's layer cache would do no work at all. Each time the package manager installs anything it prints
-a token of its own (`tokens`), by which the times that a build was really worked at can be counted.
+Packages of it are made by name: `slow(4)` takes four seconds to install, `hog(80)` takes 80 MiB of memory, `missing()`
+is not to be had. Each name is new, or the builder's layer cache would do no work at all. Each time the package manager
+installs anything it prints a token of its own (`tokens`), by which the times that a build was really worked at can be
+counted.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ for word; do
             done
             echo "$word: installed"
             ;;
+        hog-*)
+            size=${word#hog-}
+            python3 -c 'import sys; print(len(b"x" * (int(sys.argv[1]) << 20)))' "${size%%-*}" || exit
+            echo "$word: installed"
+            ;;
     esac
 done
 """
@@ -60,6 +66,11 @@ def quick() -> str:
 def slow(seconds: int) -> str:
     """A package that takes its time."""
     return f"slow-{seconds}-{secrets.token_hex(4)}"
+
+
+def hog(mebibytes: int) -> str:
+    """A package that takes memory."""
+    return f"hog-{mebibytes}-{secrets.token_hex(4)}"
 
 
 def missing() -> str:

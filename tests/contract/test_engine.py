@@ -374,6 +374,26 @@ def test_deadlines_count_from_the_start_only(desk: Desk) -> None:
     assert desk.report(third)["stdout_text"] == "started\n"
 
 
+@pytest.mark.parametrize("smaller_first", [True, False])
+def test_one_deadline_does_not_decide_for_others_who_wait_for_the_same_build(desk: Desk, smaller_first: bool) -> None:
+    short = int(3 * desk.site.patience)
+    package, deadlines = slow(4 * short), [short, 40 * short]
+    made = {
+        each: desk.submit(package, build={"timeout": each}) for each in sorted(deadlines, reverse=not smaller_first)
+    }
+    build = desk.end(made[short], "build_failed").build
+    assert (build.outcome, build.reason) == ("failed", "DeadlineExceeded")
+    assert "installed" not in desk.build_log(made[short])
+    joined = desk.submit(package, build={"timeout": 40 * short}, script=TOKEN)
+    desk.end(made[40 * short], "succeeded")
+    assert "installed" in desk.build_log(made[40 * short])
+    assert len(tokens(desk.build_log(joined))) == len(tokens(desk.build_log(made[40 * short])))
+    desk.end(joined, "succeeded")
+    later = desk.submit(package, build={"timeout": short})
+    assert desk.end(later, "succeeded").build.cached
+    assert desk.engine.observe(made[short]).build.reason == "DeadlineExceeded"
+
+
 # -- stopped ----------------------------------------------------------------------------------------------------------
 
 

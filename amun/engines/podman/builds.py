@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ... import clock, dockerfile, formats, metrics
+from ...allowance import Allowance, largest
 from ...buildlog import failed_step
 from ...errors import EngineUnavailable
 from ...inspection import BuildState
@@ -24,12 +25,15 @@ from . import files, steps
 from .command import Podman
 from .machine import Machine
 from .namespace import build_command
-from .store import BuildRecord, Store
+from .store import BuildRecord, Declared, Store
 
 IMAGE = "localhost/amun/environment"
 
 RETRY_AFTER = 2.0
 """Seconds before what the disk or podman prevented is tried again."""
+
+AGAIN = "again"
+"""File that says: this attempt is of no use any more, the next one has larger limits."""
 
 CPU_PERIOD = 100_000
 """Microseconds over which a build's share of the processors is measured; the kernel's own default."""
@@ -59,7 +63,7 @@ class Builds:
         self._attempts = attempts
         self._changed = changed
         self._watched: dict[str, threading.Thread] = {}
-        self._stopping: set[str] = set()
+        self._stopping: dict[str, threading.Thread] = {}
 
     def running(self) -> int:
         return len(self._watched)
@@ -78,24 +82,44 @@ class Builds:
         elif self.running() < self._limit:
             self._begin(build)
 
-    def enforce_deadlines(self) -> None:
-        """Stop the builds whose time is over."""
-        for build in list(self._watched):
-            record, state = self._store.build_record(build), self._state(build)
-            if state.started_at and time.time() - clock.seconds(state.started_at) > record.timeout:
-                self.stop(build, "DeadlineExceeded", f"The build took longer than {record.timeout} s.")
+    def enforce_deadline(self, declared: Declared) -> None:
+        """End a build for an inspection that allows it no more time than it has taken; for others it goes on."""
+        build, allowed = declared.build, Allowance.of(declared.inspection.specification.build)
+        if build not in self._watched or build in self._stopping:
+            return
+        state = self._state(build)
+        if state.state != "running" or state.started_at is None:
+            return
+        if time.time() - clock.seconds(state.started_at) <= allowed.timeout:
+            return
+        record = self._store.build_record(build)
+        reason, message = "DeadlineExceeded", f"The build took longer than {allowed.timeout} s."
+        if allowed.exceeds(replace(record.allowance, timeout=allowed.timeout), reason):
+            files.write(self._store.build_path(build) / AGAIN, reason)
+            return self._end(build)
+        with self._store.environment_lock(declared.inspection.environment):
+            if set(self._store.builds_in_use().get(build, ())) <= {declared.inspection.id}:
+                return self.stop(build, reason, message)
+            left = replace(state, outcome="failed", reason=reason, message=message)
+            self._store.leave_build(declared, replace(left, state="terminated", finished_at=clock.now()))
+        self._changed()
 
     def stop(self, build: str, reason: str, message: str) -> None:
         """Stop a build and keep why. One that has not begun never will."""
-        state = self._state(build)
-        if build in self._stopping or state.outcome is not None:
+        noted = self._store.build_path(build) / "stop.json"
+        if self._state(build).outcome is None:
+            if not noted.exists():
+                files.write_json(noted, {"reason": reason, "message": message})
+            self._end(build)
+
+    def _end(self, build: str) -> None:
+        if build in self._stopping:
             return
-        path = self._store.build_path(build)
-        files.write_json(path / "stop.json", {"reason": reason, "message": message})
-        self._stopping.add(build)
+        killing = threading.Thread(target=steps.kill, args=(self._store.build_path(build),), daemon=True)
+        self._stopping[build] = killing
+        killing.start()
         if build not in self._watched:
             self._watch(build)
-        threading.Thread(target=steps.kill, args=(path,), daemon=True).start()
 
     def forget_image(self, build: str) -> None:
         """The image is gone although the build was complete: it has to be built again."""
@@ -117,15 +141,25 @@ class Builds:
         record, path = self._store.build_record(build), self._store.build_path(build)
         attempt = (_number(path / "attempt") or 0) + 1
         with files.disk_errors():
-            for name in ("exit", "image"):
+            if (path / AGAIN).exists():
+                self._store.limit_build(build, self._most_allowed(record))
+                record = self._store.build_record(build)
+            for name in ("exit", "image", AGAIN):
                 (path / name).unlink(missing_ok=True)
             (path / "mark").mkdir(exist_ok=True)
             files.write(path / "attempt", str(attempt))
+            files.write(path / "begun", str(_size(path / "log")))
         state = BuildState(state="running", started_at=clock.now())
         self._store.keep_build(build, state)
         self._spawn(path, self._arguments(record, path))
         logger.info("build started", build=build, environment=record.environment, attempt=attempt)
         self._watch(build)
+
+    def _most_allowed(self, record: BuildRecord) -> Allowance:
+        """The largest limits of the inspections that wait for a build, and no smaller ones than it had."""
+        waiting = map(self._store.declared, self._store.builds_in_use().get(record.id, ()))
+        allowed = (Allowance.of(one.inspection.specification.build) for one in waiting)
+        return largest([record.allowance, *allowed])
 
     def _arguments(self, record: BuildRecord, path: Path) -> list[str]:
         recipe = path / "context" / "Dockerfile"
@@ -173,6 +207,8 @@ class Builds:
         try:
             with files.locked(self._store.build_path(build) / "lock"):
                 pass
+            if build in self._stopping:
+                self._stopping[build].join()  # or it would end the next attempt, too
             self._conclude(build)
         except EngineUnavailable as exc:  # the next step tries again
             logger.warning("build not concluded", build=build, error=str(exc))
@@ -181,41 +217,68 @@ class Builds:
             logger.exception("build not concluded", build=build)
             time.sleep(RETRY_AFTER)
         finally:
-            self._stopping.discard(build)
+            self._stopping.pop(build, None)
             del self._watched[build]
             self._changed()
 
     def _conclude(self, build: str) -> None:
         """Keep what became of a build that has ended, or begin it again where something killed it."""
         path = self._store.build_path(build)
-        code, log = _number(path / "exit"), _tail(path / "log")
+        code, log = _number(path / "exit"), _tail(path / "log", _number(path / "begun") or 0)
         stop = files.read_json(path / "stop.json")
         if stop is not None:
             ended = BuildState(outcome="failed", exit_code=code, **stop)
         elif code == 0 and (path / "image").exists():
             ended = BuildState(outcome="succeeded", reason="Completed", exit_code=0, image=self._image(path))
+        elif (path / AGAIN).exists():
+            return self._put_back_for_more(build)
         elif _said_why(log):
             reason, message = failed_step(log)
             ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
         else:
             steps.kill(path)
             if (_number(path / "attempt") or 1) < self._attempts:
-                return self._put_back(build)
+                return self._put_back(build, "The build was killed; it begins again.")
             message = f"The build was killed {self._attempts} times before it could end."
             ended = BuildState(outcome="error", reason="BuildKilled", message=message, exit_code=code)
         started = self._state(build).started_at
         ended = replace(ended, state="terminated", started_at=started, finished_at=clock.now())
-        self._store.keep_build(build, ended)
+        record = self._store.build_record(build)
+        with self._store.environment_lock(record.environment):  # nobody joins while it is decided who goes on
+            if self._goes_on(record, ended):
+                return self._put_back_for_more(build)
+            self._store.keep_build(build, ended)
         logger.info("build ended", build=build, outcome=ended.outcome, reason=ended.reason)
-        metrics.build_ended(ended, self._store.build_record(build).created)
+        metrics.build_ended(ended, record.created)
 
-    def _put_back(self, build: str) -> None:
-        """Something killed the build: it waits for its turn again."""
+    def _goes_on(self, record: BuildRecord, ended: BuildState) -> bool:
+        """Whether inspections that allow more wait for a build that a limit has ended; for all others it is over."""
+        waiting = [self._store.declared(one) for one in self._store.builds_in_use().get(record.id, ())]
+        more = [
+            one
+            for one in waiting
+            if Allowance.of(one.inspection.specification.build).exceeds(record.allowance, ended.reason)
+        ]
+        if more:
+            for one in waiting:
+                if one not in more:
+                    self._store.leave_build(one, ended)
+        return bool(more)
+
+    def _put_back_for_more(self, build: str) -> None:
+        """A limit has ended the build that others allow more: from the next attempt on it has the largest limits."""
+        path = self._store.build_path(build)
+        files.write(path / AGAIN, "")
+        (path / "attempt").unlink(missing_ok=True)
+        self._put_back(build, "The build came to a limit; it begins again with larger ones.")
+
+    def _put_back(self, build: str, why: str) -> None:
+        """The build waits for its turn again; its log says why."""
         path = self._store.build_path(build)
         with files.disk_errors(), (path / "log").open("a") as log:
-            log.write("\nThe build was killed; it begins again.\n\n")
+            log.write(f"\n{why}\n\n")
         (path / "started.json").unlink(missing_ok=True)
-        logger.warning("build was killed", build=build)
+        logger.warning("build begins again", build=build, why=why)
 
     def _image(self, path: Path) -> str:
         """Reference by digest of the image that was built."""
@@ -241,11 +304,15 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def _tail(path: Path, size: int = 256 * 1024) -> str:
-    """The end of a file, `size` bytes at most; empty if there is none."""
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tail(path: Path, start: int, size: int = 256 * 1024) -> str:
+    """The end of a file, `size` bytes at most, and none before `start`; empty if there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            file.seek(max(start, file.seek(0, os.SEEK_END) - size))
             return file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import status
+from ... import clock, status
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
 from ...logs import logger
@@ -214,7 +214,8 @@ class PodmanEngine(Engine):
         return Observation(unknown, BuildState(state="terminated"), finished_at=moment, defect=str(exc))
 
     def _build_state(self, declared: Declared) -> BuildState:
-        state = self._store.build(declared.build)
+        left = self._store.left_build(declared.inspection.id)
+        state = self._store.build(declared.build) if left is None else left.state
         return replace(state, cached=declared.cached)
 
     def _item_states(self, inspection: Inspection) -> tuple[ItemState, ...]:
@@ -227,11 +228,15 @@ class PodmanEngine(Engine):
         declared = self._store.declared(inspection_id)
         path = self._store.build_path(declared.build) / "log"
 
+        def end() -> int | None:
+            left = self._store.left_build(inspection_id)
+            return None if left is None else left.log
+
         def over() -> bool:
             observation = self.observe(inspection_id)
             return status.verdict(observation).over or observation.build.outcome is not None
 
-        return tail.read(path, offset, over if follow else None)
+        return tail.until(end, offset, tail.read(path, offset, over if follow else None))
 
     def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
         self._check_item(inspection_id, item)
@@ -296,7 +301,13 @@ class PodmanEngine(Engine):
         return self._store.active(owner)
 
     def build(self, inspection: Inspection) -> None:
-        self._builds.advance(self._store.declared(inspection.id).build)
+        declared = self._store.declared(inspection.id)
+        try:
+            self._store.left_build(inspection.id)
+        except CorruptState as exc:
+            files.set_aside(exc.path)  # whether it still waits is found out again
+        self._builds.advance(declared.build)
+        self._builds.enforce_deadline(declared)
 
     def run(self, inspection: Inspection) -> None:
         watched = {run.item for run in self._items.of(inspection.id)}
@@ -334,18 +345,23 @@ class PodmanEngine(Engine):
                 self._items.start(inspection, item.item, observation.build.image or "")
 
     def _stop_build(self, inspection: Inspection) -> None:
-        build = self._store.declared(inspection.id).build
-        if self._store.build(build).outcome is not None:
+        """End the build for an inspection that waits for it no more; nothing that comes of it later is its own."""
+        declared = self._store.declared(inspection.id)
+        state = self._store.build(declared.build)
+        if state.outcome is not None:
             return
         with self._store.environment_lock(inspection.environment):
-            if self._store.builds_in_use().get(build, []) in ([], [inspection.id]):
-                self._builds.stop(build, "Cancelled", "Nobody waits for the build any more.")
+            if set(self._store.builds_in_use().get(declared.build, ())) <= {inspection.id}:
+                self._builds.stop(declared.build, "Cancelled", "Nobody waits for the build any more.")
+            elif self._store.left_build(inspection.id) is None:
+                message = "The inspection was cancelled; others wait for the build."
+                left = replace(state, state="terminated", outcome="failed", reason="Cancelled", message=message)
+                self._store.leave_build(declared, replace(left, finished_at=clock.now()))
 
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         self._store.close(inspection.id, stored, at)
 
     def tend(self) -> None:
-        self._builds.enforce_deadlines()
         self._housekeeping.empty_trash(self._items, self._builds)
         self._housekeeping.expire()
 

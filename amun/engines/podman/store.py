@@ -6,8 +6,10 @@
                                            left out where it is nobody's
     STATE/active/MICROSECONDS-ID.OWNER     those that the controller has not closed
     STATE/inspections/ID/record.json       the inspection (never changes), mount/ (/amun of its runs), cancelled,
-                                           stored, finished, items/N/{pod,started,state,report}.json and items/N/log
-    STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json
+                                           stored, finished, items/N/{pod,started,state,report}.json and items/N/log;
+                                           build.json where the build is over for this inspection alone
+    STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json;
+                                           limits.json where it has others than the record says
     STATE/environments/DIGEST              the build that serves the environment now
     STATE/idempotency/SHA256               Idempotency-Key, its inspection and the body it came with
     STATE/trash/                           what was deleted and may still have to be stopped
@@ -32,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import clock, runner
+from ...allowance import Allowance
 from ...errors import InspectionNotFound
 from ...identifiers import is_valid
 from ...inspection import BuildState, Inspection, ItemState
@@ -67,6 +70,18 @@ class BuildRecord:
     timeout: int
     cache: bool
     created: str
+
+    @property
+    def allowance(self) -> Allowance:
+        return Allowance(self.cpu, self.memory, self.timeout)
+
+
+@dataclass(frozen=True)
+class LeftBuild:
+    """How a build ended for one inspection while it went on for others, and how many bytes its log had by then."""
+
+    state: BuildState
+    log: int
 
 
 class Store:
@@ -218,13 +233,32 @@ class Store:
         return build
 
     def builds_in_use(self) -> dict[str, list[str]]:
-        """Builds that active inspections wait for or run in, each with their ids; the cancelled wait for none."""
+        """Builds that active inspections wait for or run in, each with their ids.
+
+        Those that were cancelled, or left their build, wait for none.
+        """
         users: dict[str, list[str]] = {}
         for inspection_id in self.active():
             with suppress(CorruptState, InspectionNotFound):
-                if self.marked(inspection_id, "cancelled") is None:
+                if self.marked(inspection_id, "cancelled") is None and self.left_build(inspection_id) is None:
                     users.setdefault(self.declared(inspection_id).build, []).append(inspection_id)
         return users
+
+    def leave_build(self, declared: Declared, state: BuildState) -> None:
+        """The build has ended like this for one inspection, though it goes on for others."""
+        with suppress(FileNotFoundError, InspectionNotFound):  # the inspection was deleted meanwhile
+            log = self.build_path(declared.build) / "log"
+            left = {"state": asdict(state), "log": log.stat().st_size if log.exists() else 0}
+            files.write_json(self.path(declared.inspection.id) / "build.json", left)
+
+    def left_build(self, inspection_id: str) -> LeftBuild | None:
+        """How the build ended for this inspection alone, None where it did not; raises `CorruptState`."""
+        path = self.root / "inspections" / inspection_id / "build.json"
+        kept = files.read_json(path)
+        if kept is None:
+            return None
+        left: LeftBuild = _restore(LeftBuild, kept, path)
+        return replace(left, state=_restore(BuildState, left.state, path))
 
     def serve(self, environment: str, build: str) -> None:
         """From now on `build` is the one that serves the environment."""
@@ -260,7 +294,13 @@ class Store:
         """Raises `CorruptState`."""
         path = self.build_path(build) / "record.json"
         record: BuildRecord = _restore(BuildRecord, files.read_json(path), path)
+        with suppress(CorruptState, TypeError):
+            return replace(record, **(files.read_json(path.with_name("limits.json")) or {}))
         return record
+
+    def limit_build(self, build: str, allowance: Allowance) -> None:
+        """Give a build other limits from its next attempt on."""
+        files.write_json(self.build_path(build) / "limits.json", asdict(allowance))
 
     def build(self, build: str) -> BuildState:
         """State of a build as it is kept; raises `CorruptState`."""

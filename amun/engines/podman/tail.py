@@ -40,6 +40,17 @@ def read(path: Path, offset: int = 0, over: Callable[[], bool] | None = None) ->
                     yield b""
 
 
+def until(end: Callable[[], int | None], offset: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks of a file that is read from `offset` on, as far as byte `end()`; None is its own end."""
+    for chunk in chunks:
+        limit = end()
+        if limit is not None and offset + len(chunk) > limit:
+            yield chunk[: max(0, limit - offset)]
+            return
+        offset += len(chunk)
+        yield chunk
+
+
 def _open(path: Path, offset: int, opened: ExitStack) -> BinaryIO | None:
     try:
         file: BinaryIO = opened.enter_context(path.open("rb"))
