@@ -188,10 +188,10 @@ class _ProxyHandler(_Handler):
 
     def _allowed(self) -> bool:
         self.server.asked.append((self.command, self.path))
-        if self.headers.get("Proxy-Authorization") == BASIC:
-            return True
-        self.respond(407)
-        return False
+        allowed = self.headers.get("Proxy-Authorization") == BASIC
+        if not allowed or self.server.alone:
+            self.respond(502 if allowed else 407)
+        return allowed and not self.server.alone
 
 
 def _splice(one: socket.socket, other: socket.socket) -> None:
@@ -205,12 +205,13 @@ def _splice(one: socket.socket, other: socket.socket) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """A server of this host; `asked` are the methods and paths that it heard."""
+    """A server of this host; `asked` are the methods and paths that it heard. One that is `alone` goes nowhere."""
 
     daemon_threads = True
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
+        self.alone = False
         self.asked: list[tuple[str, str]] = []
         self.files: dict[str, bytes] = {}
         self.origin = f"http://127.0.0.1:{self.server_address[1]}"
@@ -220,7 +221,7 @@ class Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[Server]:
     with Server(handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield server

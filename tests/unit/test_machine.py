@@ -352,7 +352,7 @@ class TestKeptOutcome:
             runtime="runc",
             run_network="none",
             build_network="host",
-            build_doors="/state/machine/doors.json",
+            build_doors=str(tmp_path / "containers.conf"),
             build_volumes=(f"{tmp_path}:/run/amun:ro",),
             build_group=None,
             limits=("cpu",),

@@ -28,6 +28,7 @@ USUAL_NAMES = (
 )  # fmt: skip
 """Hosts of packages that a proxy is always told by name: nobody makes these lead to this machine."""
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str], Sequence[str]]
@@ -88,7 +89,7 @@ def resolve(host: str) -> Sequence[str]:
 def is_own(address: str) -> bool:
     """Whether an address is one of this host's own."""
     asked = ipaddress.ip_address(address.partition("%")[0])
-    return any(
+    return asked.is_unspecified or any(
         asked in ipaddress.ip_network((packed, bits), strict=False)
         for family, packed, bits in hostroutes.own()
         if len(packed) == len(asked.packed)
@@ -108,19 +109,22 @@ def arrange(
     """
     maker = _Maker(resolve, is_own, found.pip.get("trusted-host", "").split(), only_way)
     pip, proxies = dict(found.pip), dict(found.proxies)
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    for name in PROXIES:
         if name in proxies:
             proxies[name] = maker.through(proxies[name], "proxy")
-        elif only_way and name != "all_proxy":
+        elif only_way and "all_proxy" not in proxies and name != "all_proxy":
             proxies[name] = maker.forwarder()
     if "proxy" in pip:
         pip["proxy"] = maker.through(pip["proxy"], "proxy")
     for name in ("index-url", "extra-index-url"):
         if name in pip:
             pip[name] = " ".join(maker.through(url, "index") for url in pip[name].split())
-    if maker.doors and any(proxies.get(name) for name in ("http_proxy", "https_proxy", "all_proxy")):
+    near = [address for door in maker.doors if door.kind != "proxy" for address, _ in door.listen]
+    if near and "proxy" in pip:  # pip would ask it for what is near, too; variables make exceptions
+        proxies = dict.fromkeys(("http_proxy", "https_proxy"), pip.pop("proxy")) | proxies
+    if maker.doors and any(proxies.get(name) for name in PROXIES):
         around = [] if only_way else [name for name in proxies.get("no_proxy", "").split(",") if name]
-        proxies["no_proxy"] = ",".join(dict.fromkeys([*around, "localhost", STANDIN, *maker.hosts]))
+        proxies["no_proxy"] = ",".join(dict.fromkeys([*around, "localhost", *near, *maker.hosts]))
     doors = Doors(tuple(maker.doors), maker.hosts, (*USUAL_NAMES, *names), found.bundle, tuple(maker.lost))
     return replace(found, pip=pip, proxies=proxies), doors
 
@@ -203,4 +207,5 @@ def _without_password(parts: SplitResult) -> str:
 def adopted(doors: Iterable[Door]) -> set[str]:
     """Addresses beside loopback's that doors listen at, which the build's network must have for its own."""
     listened = {address for door in doors for address, _ in door.listen}
-    return {address for address in listened if not ipaddress.ip_address(address).is_loopback}
+    addresses = {address: ipaddress.ip_address(address) for address in listened}
+    return {text for text, address in addresses.items() if not (address.is_loopback or address.is_unspecified)}

@@ -33,8 +33,14 @@ CHUNK = 1 << 16
 PATIENCE = 60.0
 """Seconds that a build has to say what it wants, and an upstream to accept a connection."""
 
+CONNECTIONS = 128
+"""Connections of one build that are answered at a time; the forwarder is not under the build's limits."""
+
 PAGE_LIMIT = 64 << 20
 """Bytes of an index page that are read to look for links."""
+
+PAGES = 4
+"""Index pages that are read at a time."""
 
 HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -94,12 +100,18 @@ class Forwarder:
     """Answers at doors. `names` are the hosts that a proxy is told by name, `bundle` the certificates to trust."""
 
     def __init__(self, names: Collection[str] = (), bundle: str | None = None) -> None:
+        self._places = asyncio.Semaphore(CONNECTIONS)
         self._names = {name.lower() for name in names}
         self._tls = ssl.create_default_context(cafile=bundle)
 
     async def serve(self, door: Door, listening: Iterable[socket.socket]) -> Sequence[asyncio.Server]:
         """Start to answer at the listening sockets of a door."""
-        answer = self._answer(door)
+        answerer = self._answer(door)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            async with self._places:
+                await answerer(reader, writer)
+
         return [await asyncio.start_server(answer, sock=each, limit=CHUNK) for each in listening]
 
     def _answer(self, door: Door) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
@@ -212,11 +224,12 @@ class Proxy(_Answering):
     async def _pass_on(self, server: _Server, request: h11.Request, asked: SplitResult) -> None:
         if asked.scheme != "http" or not asked.hostname:
             raise Refused(400, "A proxy is asked by http://HOST/... or CONNECT HOST:PORT.")
+        framing = _framing(request.headers)
         (reader, writer), target, more = await self.reach(asked)
         try:
             client = h11.Connection(h11.CLIENT)
             headers = [("Host", asked.netloc.rpartition("@")[2]), *_passed_on(request.headers, without={"host"}), *more]
-            headers += [*_framing(request.headers), ("Connection", "close")]
+            headers += [*framing, ("Connection", "close")]
             writer.write(client.send(h11.Request(method=request.method, target=target, headers=headers)) or b"")
             sending = asyncio.create_task(_send_body(server, client, writer))
             try:
@@ -288,6 +301,7 @@ class Index(_Answering):
         self._inside = f"http://{_host_and_port(address, port)}" if self._secret else self._origin
         self._root = parts.path.rstrip("/").rpartition("/")[0] + "/"
         self._linked: set[str] = set()
+        self._pages = asyncio.Semaphore(PAGES)
         # What is on this machine is not asked by way of a proxy; what is elsewhere, as this machine's settings say.
         self._client = httpx.AsyncClient(verify=tls, trust_env=not door.own, timeout=PATIENCE)
 
@@ -327,7 +341,8 @@ class Index(_Answering):
         headers = [(name, self._seen_inside(value)) for name, value in _passed_on(response.headers.raw, without)]
         body: AsyncIterator[bytes] = response.aiter_raw(CHUNK)
         if page:
-            content = await self._page(body, str(response.url))
+            async with self._pages:
+                content = await self._page(body, str(response.url))
             headers.append(("Content-Length", str(len(content))))
             body = _once(content)
         elif bodiless and "content-length" in response.headers:
@@ -403,8 +418,11 @@ def _passed_on(headers: Iterable[tuple[bytes, bytes]], without: Collection[str])
 
 
 def _framing(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """That the body of a request comes in chunks, said again for the next connection."""
-    chunked = any(name == b"transfer-encoding" for name, _ in headers)
+    """That the body of a request comes in chunks, said again for the next connection. Raises `Refused`."""
+    names = {name for name, _ in headers}
+    chunked = b"transfer-encoding" in names
+    if chunked and b"content-length" in names:  # a server could read either
+        raise Refused(400, "The body has two lengths.")
     return [("Transfer-Encoding", "chunked")] if chunked else []
 
 

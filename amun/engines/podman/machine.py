@@ -81,6 +81,8 @@ def _kept(place: Path, key: str) -> Machine | None:
         return None
     if machine is None or not Path(machine.environment["CONTAINERS_CONF"]).is_file():
         return None
+    if not Path(machine.build_doors).is_file():
+        return None
     return machine if all(Path(volume.split(":")[0]).is_dir() for volume in machine.build_volumes) else None
 
 

@@ -11,6 +11,7 @@ they outlive the service. Killed, this program takes slirp4netns or pasta along,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -111,12 +112,16 @@ def _make(doors: Doors) -> tuple[int, dict[tuple[tuple[str, int], ...], list[soc
     hostroutes.loopback_up()
     for address in adopted(doors.doors):
         hostroutes.adopt(address)
-    sockets = {door.listen: [_listen(address, port) for address, port in door.listen] for door in doors.doors}
+    sockets = {door.listen: list(_listening(door.listen)) for door in doors.doors}
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC), sockets
 
 
-def _listen(address: str, port: int) -> socket.socket:
-    return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+def _listening(addresses: Sequence[tuple[str, int]]) -> Iterator[socket.socket]:
+    """Sockets that listen there; a machine may write `localhost` for an IPv6 that it does not have."""
+    for address, port in addresses:
+        six = ":" in address
+        with contextlib.suppress(*(OSError,) * six):
+            yield socket.create_server((address, port), family=socket.AF_INET6 if six else socket.AF_INET)
 
 
 def _inside(namespace: int, do: Callable[[], Result]) -> Result:
