@@ -122,8 +122,8 @@ def reached(path: str, port: int) -> list[str]:
     candidates = [socket.inet_ntop(family, address) for family, address, _ in networks]
     interfaces = [name for _, name in socket.if_nameindex() if name != "lo"]
     scoped = [f"{address}%{name}" for address in candidates if address.startswith("fe80:") for name in interfaces]
-    # Names that slirp4netns, pasta and Podman have for the host.
-    aliases = ["10.0.2.2", "169.254.1.2", "fd00::2", *(f"fe80::2%{name}" for name in interfaces)]
+    # Names that slirp4netns, pasta and Podman have for the host, or for its resolver.
+    aliases = ["10.0.2.2", "10.0.2.3", "169.254.1.2", "fd00::2", "fd00::3", *(f"fe80::2%{name}" for name in interfaces)]
     plain = [address for address in candidates if not address.startswith("fe80:")]
     return [address for address in dict.fromkeys([*plain, *scoped, *aliases]) if _connects(address, port)]
 
