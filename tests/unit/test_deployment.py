@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from amun import metrics
 from amun.auth.cluster import NEEDED
 from amun.engines.openshift import names, rights
 from amun.engines.openshift.rights import Right
+from amun.engines.podman import hostroutes
 from amun.settings import Settings
 from tests import deployment
 from tests.deployment import ROOT, TREE, Document, base, component, documents, granted_by, objects, of, problems
@@ -307,6 +309,26 @@ def test_runs_whose_egress_is_closed_reach_nothing() -> None:
         "podSelector": {"matchLabels": {names.APP: "amun", names.EGRESS: "closed"}},
         "policyTypes": ["Egress"],
     }
+
+
+@pytest.mark.parametrize("name", ["amun-runs-open", "amun-builds-open"])
+def test_what_the_platform_keeps_for_its_machines_is_out_of_reach(name: str) -> None:
+    policy = of(base(), "NetworkPolicy")[name]["spec"]
+    (rule,) = policy["egress"]
+    excepted = [network for peer in rule["to"] if "ipBlock" in peer for network in peer["ipBlock"]["except"]]
+    assert excepted == [f"{address}/{bits}" for address, bits in hostroutes.PLATFORM]
+    blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "::/0"]
+    for block in blocks:
+        whole = ipaddress.ip_network(block["cidr"])
+        assert all(ipaddress.ip_network(network).version == whole.version for network in block["except"])
+    assert policy["policyTypes"] == ["Egress"]
+
+
+def test_it_opens_nothing_to_runs_whose_egress_is_closed() -> None:
+    selector = of(base(), "NetworkPolicy")["amun-runs-open"]["spec"]["podSelector"]
+    assert {"key": names.EGRESS, "operator": "NotIn", "values": ["closed"]} in selector["matchExpressions"]
+    assert {"key": names.APP, "operator": "In", "values": ["amun"]} in selector["matchExpressions"]
 
 
 def test_nothing_of_the_service_passes_for_an_inspection() -> None:
