@@ -25,6 +25,7 @@ from tests.cluster.apiserver import ApiServer
 from tests.cluster.rights import EVERYTHING
 from tests.cluster.store import Store
 from tests.cluster.world import nodes as kinds_of_node
+from tests.conftest import wait_until
 from tests.contract.sites import Desk, OpenShiftSite
 from tests.standin import missing, quick, slow, tokens
 
@@ -575,3 +576,40 @@ def test_a_build_whose_pod_may_not_be_made_says_why_and_ends_with_that(make: Mak
     assert "exceeded quota: none" in waits_for(desk, made, "QuotaExceeded")
     build = desk.end(made, "error").build
     assert (build.outcome, build.reason) == ("error", "QuotaExceeded")
+
+
+def test_who_allows_a_build_too_little_memory_decides_for_nobody_else(make: Make) -> None:
+    scene, desk = make()
+    package = slow(3)
+    small = desk.submit(package, build={"requests": {"memory": "64Mi"}})
+    large = desk.submit(package, build={"requests": {"memory": "1Gi"}})
+    given_up = desk.submit(package, build={"requests": {"memory": "2Gi"}})
+    wait_until(lambda: "to go" in desk.build_log(small))
+    desk.engine.cancel(given_up)
+    desk.end(given_up, "cancelled")
+    scene.world.out_of_memory(f"{desk.engine.observe(small).build.container}-build")
+    assert desk.end(small, "build_failed").build.reason == "OutOfMemoryKilled"
+    build = desk.end(large, "succeeded").build
+    smaller = desk.submit(package, build={"requests": {"memory": "64Mi"}})
+    assert desk.end(smaller, "succeeded").build.image == build.image
+    found = scene.store.get("Build", build.container)
+    assert found["spec"]["resources"]["limits"]["memory"] == "1Gi"
+    assert found["metadata"]["annotations"]["openshift.io/build.number"] == "2"
+    assert "installed" not in desk.build_log(small)
+
+
+def test_a_build_that_a_limit_ended_is_over_once_who_allows_more_is_cancelled(make: Make) -> None:
+    scene, desk = make(max_builds=1)
+    package = slow(3)
+    small = desk.submit(package, build={"requests": {"memory": "64Mi"}})
+    wait_until(lambda: "to go" in desk.build_log(small))
+    next_in_turn = desk.submit(slow(20))
+    large = desk.submit(package, build={"requests": {"memory": "1Gi"}}, script="true")
+    scene.world.out_of_memory(f"{desk.engine.observe(small).build.container}-build")
+    desk.end(small, "build_failed")
+    wait_until(lambda: "to go" in desk.build_log(next_in_turn))
+    assert desk.phase(large) == "queued"
+    desk.engine.cancel(large)
+    desk.end(large, "cancelled")
+    assert not desk.engine.has_environment(desk.inspection(large).environment)
+    desk.engine.cancel(next_in_turn)

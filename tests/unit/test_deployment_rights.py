@@ -101,6 +101,14 @@ def is_cancelled_while_it_builds(desk: GrantedDesk) -> None:
     desk.end(made, "cancelled")
 
 
+def allows_its_build_more_than_another(desk: GrantedDesk) -> None:
+    package = standin.slow(4)
+    small = desk.submit(package, build={"timeout": 2})
+    large = desk.submit(package, build={"timeout": 600})
+    desk.end(small, "build_failed")
+    desk.end(large, "succeeded")
+
+
 def never_finds_a_node(desk: GrantedDesk) -> None:
     made = desk.submit(script="true", run={"requests": {"cpu": "100"}})
     desk.wait(lambda: desk.engine.observe(made).items[0].reason == "Unschedulable")
@@ -134,6 +142,7 @@ SCENES: list[Callable[[GrantedDesk], None]] = [
     does_not_build,
     is_cancelled_while_it_runs,
     is_cancelled_while_it_builds,
+    allows_its_build_more_than_another,
     never_finds_a_node,
     exceeds_a_quota,
     is_past_its_time,

@@ -116,6 +116,65 @@ class TestBuilds:
         assert builds.state(build, [], ATTEMPTS).reason == "BuildFailed"
 
 
+class TestSharedBuilds:
+    """The recorded Build that failed took 23 s, from 11:37:33 on."""
+
+    DURING, AFTER = "2026-11-23T11:37:40.500000Z", "2026-11-23T12:00:00.000000Z"
+
+    @staticmethod
+    def build(number: int = 1, reason: str = "GenericBuildFailed", memory: str = "64Mi", deadline: int = 600) -> Any:
+        build = recorded("build-bad")
+        build["metadata"]["annotations"]["openshift.io/build.number"] = str(number)
+        build["status"]["reason"] = reason
+        build["spec"]["resources"] = {"limits": {"cpu": "500m", "memory": memory}}
+        build["spec"]["completionDeadlineSeconds"] = deadline
+        return build
+
+    @staticmethod
+    def inspection(created: str, timeout: int = 600, cpu: str = "500m", memory: str = "64Mi") -> Inspection:
+        document = {"base": "a:1", "build": {"timeout": timeout, "requests": {"cpu": cpu, "memory": memory}}}
+        return Inspection(
+            "inspection-0123456789abcdef", Specification.from_document(document), None, "sha256:1", created
+        )
+
+    def test_who_allows_more_goes_on_after_a_limit_and_nobody_else_does(self) -> None:
+        killed = self.build(reason="OutOfMemoryKilled")
+        assert builds.limit(killed) == "OutOfMemoryKilled"
+        for memory, more in (("32Mi", False), ("64Mi", False), ("65536Ki", False), ("65Mi", True), ("1Gi", True)):
+            assert builds.goes_on(killed, self.inspection(self.DURING, memory=memory)) is more
+        assert not builds.goes_on(killed, self.inspection(self.DURING, timeout=6000, cpu="8"))
+        late = self.build(deadline=23)
+        assert builds.limit(late) == "DeadlineExceeded"
+        assert not builds.goes_on(late, self.inspection(self.DURING, timeout=23))
+        for more_of in ({"timeout": 24}, {"timeout": 23, "cpu": "1"}, {"timeout": 23, "memory": "1Gi"}):
+            assert builds.goes_on(late, self.inspection(self.DURING, **more_of))
+        failed = self.build()
+        assert builds.limit(failed) is None
+        assert not builds.goes_on(failed, self.inspection(self.DURING, timeout=6000, cpu="8", memory="1Gi"))
+
+    def test_a_build_without_limits_of_its_own_is_not_begun_again_for_anybody(self) -> None:
+        killed = self.build(reason="OutOfMemoryKilled")
+        del killed["spec"]["resources"]
+        assert not builds.goes_on(killed, self.inspection(self.DURING, memory="1Gi"))
+
+    def test_a_limit_decides_for_those_who_waited_and_allow_no_more_whatever_comes_later(self) -> None:
+        first, second = self.build(reason="OutOfMemoryKilled"), self.build(2, memory="1Gi")
+        there = [second, first]
+        assert builds.decisive(there, self.inspection(self.DURING)) is first
+        assert builds.decisive(there, self.inspection(self.DURING, memory="128Mi")) is second
+        assert builds.decisive(there, self.inspection(self.AFTER)) is second
+        assert builds.decisive([], self.inspection(self.AFTER)) is None
+
+    def test_a_deadline_counts_although_others_allow_more_time(self) -> None:
+        build, now = self.build(), "2026-11-23T12:00:00.000000Z"
+        assert builds.late(build, self.inspection(self.DURING, timeout=10), now)
+        assert builds.too_late(build, self.inspection(self.DURING, timeout=10)).reason == "DeadlineExceeded"
+        assert not builds.late(build, self.inspection(self.DURING, timeout=30), now)
+        assert not builds.late(build, self.inspection(self.AFTER, timeout=10), now), "it was over by then"
+        assert not builds.late(build, self.inspection(self.DURING, timeout=10, cpu="8"), now), "it had less CPU"
+        assert not builds.late(self.build(deadline=10), self.inspection(self.DURING, timeout=10), now), "the cluster's"
+
+
 class TestItems:
     def states(self, name: str, batch_size: int = 1, **changes: Any) -> tuple[Any, ...]:
         inspection, pods, job = scene(name, batch_size)

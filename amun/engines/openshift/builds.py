@@ -7,7 +7,8 @@ from dataclasses import replace as _with
 from typing import Any
 
 from ... import buildlog, clock
-from ...inspection import BuildState
+from ...allowance import Allowance
+from ...inspection import BuildState, Inspection
 from . import names, waiting
 
 Document = Mapping[str, Any]
@@ -65,6 +66,69 @@ def begin_again(build: Document, attempts: int) -> bool:
         return False
     given_up = phase(build) == "Error" or (phase(build) == "Failed" and _reason(build) in PLATFORM)
     return phase(build) == "Cancelled" or (given_up and number(build) < attempts)
+
+
+def given(build: Document) -> Allowance | None:
+    """The limits of a Build, None where it lacks one."""
+    spec = build.get("spec") or {}
+    limits, deadline = (spec.get("resources") or {}).get("limits") or {}, spec.get("completionDeadlineSeconds")
+    return (
+        Allowance(limits["cpu"], limits["memory"], deadline) if deadline and {"cpu", "memory"} <= set(limits) else None
+    )
+
+
+def limit(build: Document) -> str | None:
+    """By which of its limits a Build has ended: `DeadlineExceeded` or `OutOfMemoryKilled`, None if by none."""
+    if phase(build) != "Failed" or _reason(build) in PLATFORM:
+        return None
+    reason = _over(build, BuildState(started_at=_moment(build, "startTimestamp"))).reason
+    return reason if reason in ("DeadlineExceeded", "OutOfMemoryKilled") else None
+
+
+def goes_on(build: Document, inspection: Inspection) -> bool:
+    """Whether a limit has ended this Build, and the inspection allows more: another Build is to have it."""
+    reason, had = limit(build), given(build)
+    return reason is not None and had is not None and Allowance.of(inspection.specification.build).exceeds(had, reason)
+
+
+def decisive(there: Iterable[Document], inspection: Inspection) -> Document | None:
+    """Of the Builds of an environment that by which an inspection's build is over, or goes on.
+
+    The newest; but one that a limit has ended while the inspection waited, unless it allows more, is the end for it.
+    """
+    ordered = sorted(there, key=number)
+    for build in ordered:
+        waited = inspection.created < (_moment(build, "completionTimestamp") or "")
+        if waited and limit(build) and not goes_on(build, inspection):
+            return build
+    return ordered[-1] if ordered else None
+
+
+def late(build: Document, inspection: Inspection, now: str) -> bool:
+    """Whether a Build that others allow more time takes longer, or took longer, than this inspection allows it."""
+    had, allowed = given(build), Allowance.of(inspection.specification.build)
+    ended = _moment(build, "completionTimestamp")
+    if had is None or had.timeout <= allowed.timeout or (ended is not None and ended < inspection.created):
+        return False
+    if allowed.exceeds(_with(had, timeout=allowed.timeout), "DeadlineExceeded"):
+        return False
+    lasted = clock.between(_moment(build, "startTimestamp"), ended or now)
+    return lasted is not None and lasted > allowed.timeout + 1  # the times have whole seconds
+
+
+def too_late(build: Document, inspection: Inspection) -> BuildState:
+    """The state of a build that is `late` for an inspection."""
+    timeout, started = inspection.specification.build.timeout, _moment(build, "startTimestamp") or ""
+    return BuildState(
+        state="terminated",
+        outcome="failed",
+        reason="DeadlineExceeded",
+        message=f"The build took longer than {timeout} s.",
+        exit_code=1,
+        started_at=started,
+        finished_at=clock.timestamp(clock.seconds(started) + timeout),
+        container=build["metadata"]["name"],
+    )
 
 
 def stopped(build: Document) -> tuple[str, str] | None:

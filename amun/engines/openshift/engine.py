@@ -17,6 +17,7 @@ from typing import Any
 from cachetools import TTLCache, cachedmethod
 
 from ... import buildlog, clock, framing, metrics, report, status
+from ...allowance import Allowance
 from ...errors import InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
 from ...logs import logger
@@ -163,7 +164,7 @@ class OpenShiftEngine(Engine):
         record = self._record(inspection_id)
 
         def opened(following: bool) -> logs.Answer | None:
-            last = builds.newest(self._view.builds(record.environment))
+            last = self._build_of(record)
             if last is None:
                 return None
             return self._environments.open_log(last["metadata"]["name"], **({"follow": "true"} if following else {}))
@@ -177,9 +178,12 @@ class OpenShiftEngine(Engine):
             return iter([kept[offset:]])
         return logs.follow(opened, over, offset) if follow else logs.read(opened, offset)
 
+    def _build_of(self, record: Record) -> builds.Document | None:
+        return builds.decisive(self._view.builds(record.environment), record.inspection)
+
     def _kept_log(self, record: Record) -> bytes:
         """What was kept of the log of a Build that Amun has ended, and whose pod went with it."""
-        last = builds.newest(self._view.builds(record.environment))
+        last = self._build_of(record)
         if last is None or builds.stopped(last) is None or builds.ongoing(last):
             return b""
         return self._environments.kept_log(last["metadata"]["name"])
@@ -275,10 +279,11 @@ class OpenShiftEngine(Engine):
         last = builds.newest(there)
         if last is not None and builds.phase(last) in ("New", "Pending"):
             return self._give_up(record, last)
-        if last is None and not self._place_for_build():
+        if (last is None or not builds.ongoing(last)) and not self._place_for_build():
             return
+        allowed = [Allowance.of(one.inspection.specification.build) for one in self._waiting(record.environment)]
         with self._patience.noting(record):
-            self._environments.build(record, there, self._settings.attempts)
+            self._environments.build(record, there, self._settings.attempts, allowed)
 
     def _place_for_build(self) -> bool:
         limit = self._settings.max_builds
@@ -323,8 +328,22 @@ class OpenShiftEngine(Engine):
 
     def _wanted(self, but: str = "") -> set[str]:
         """Environments that inspections wait for, this one left out."""
+        return {one.environment for one in self._waiting() if one.inspection.id != but}
+
+    def _waiting(self, environment: str | None = None) -> list[Record]:
+        """Inspections that are neither closed nor cancelled, all or those of one environment."""
         known = self._watching.records() if self._watching is not None else []
-        return {one.environment for one in known if one.cancelled_at is None and one.inspection.id != but}
+        return [one for one in known if one.cancelled_at is None and environment in (None, one.environment)]
+
+    def _spent(self, record: Record, build: BuildState) -> bool:
+        """Whether nothing comes of an environment any more, now that an inspection is closed whose build ended so."""
+        last = builds.newest(self._view.builds(record.environment))
+        if last is None or builds.ongoing(last):
+            failed = build.outcome in ("failed", "error")
+        else:
+            failed = builds.image(last) is None
+        others = {one.inspection.id for one in self._waiting(record.environment)} - {record.inspection.id}
+        return failed and all(self.observe(one).build.outcome is not None for one in others)
 
     def _stop_build(self, build: builds.Document) -> None:
         if builds.stopped(build) is None:
@@ -342,7 +361,7 @@ class OpenShiftEngine(Engine):
             return
         observation = self.final(inspection.id)
         build = observation.build
-        if build.outcome not in (None, "succeeded"):
+        if build.outcome != "succeeded" and self._spent(record, build):
             with contextlib.suppress(NotFound):
                 self._environments.failed(record.environment)
         final, phase = Final(build, observation.items, stored), status.verdict(observation).phase

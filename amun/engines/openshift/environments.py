@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from cachetools import TTLCache
 
 from ... import dockerfile, manifests
+from ...allowance import Allowance, largest
 from ...errors import RequestTooLarge
 from ...inspection import Inspection
 from ...logs import logger
@@ -130,10 +131,17 @@ class Environments:
 
     # -- asked by the controller --------------------------------------------------------------------------------
 
-    def build(self, record: Record, there: Sequence[Mapping[str, Any]], attempts: int) -> None:
-        """See to it that a Build goes on; `there` are those that there are. Raises `Refused`, as by a quota."""
+    def build(
+        self, record: Record, there: Sequence[Mapping[str, Any]], attempts: int, allowed: Sequence[Allowance]
+    ) -> None:
+        """See to it that a Build goes on; `there` are those that there are. Raises `Refused`, as by a quota.
+
+        `allowed` is what those allow who wait for it: the next Build has the most of it if a limit has ended the last.
+        """
         last = builds.newest(there)
-        if last is not None and not builds.begin_again(last, attempts):
+        more = last is not None and builds.goes_on(last, record.inspection)
+        attempts += sum(builds.limit(one) is not None for one in there)
+        if last is not None and not more and not builds.begin_again(last, attempts):
             return
         number = 0 if last is None else builds.number(last)
         following = f"{record.environment}-{number + 1}"
@@ -141,6 +149,8 @@ class Environments:
             return
         if last is None:
             self._make(record)
+        if more:
+            self._allow(record.environment, largest([Allowance.of(record.inspection.specification.build), *allowed]))
         self._instantiate(record.environment, number)
         self._asked[following] = self._just_asked[following] = True
 
@@ -171,6 +181,13 @@ class Environments:
                 self._cluster.create(kind, document)
             except AlreadyThere:
                 continue
+
+    def _allow(self, name: str, allowance: Allowance) -> None:
+        """Give the next Builds of an environment these limits."""
+        amounts = {"cpu": allowance.cpu, "memory": allowance.memory}
+        spec = {"resources": {"limits": amounts, "requests": amounts}, "completionDeadlineSeconds": allowance.timeout}
+        self._cluster.patch(kinds.BUILD_CONFIGS, name, {"spec": spec})
+        logger.info("build has larger limits", environment=name, **amounts, timeout=allowance.timeout)
 
     def _instantiate(self, name: str, number: int) -> None:
         """Start the Build after `number`; where another controller has done so already, the server says so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ... import clock
 from ...inspection import BuildState, ItemState, Observation
 from . import builds, items, jobs
 from .records import Record
@@ -27,7 +28,14 @@ def observe(view: View, inspection_id: str, attempts: int) -> Observation:
 def _build(view: View, record: Record, noted: BuildState | None, attempts: int) -> BuildState:
     if noted is not None:
         return noted
-    last = builds.newest(view.builds(record.environment))
+    there = view.builds(record.environment)
+    last = builds.decisive(there, record.inspection)
+    if last is not None and builds.late(last, record.inspection, clock.now()):
+        return builds.too_late(last, record.inspection)
+    if last is not None and builds.goes_on(last, record.inspection):
+        message = "The build came to a limit; it begins again with larger ones."
+        return BuildState(reason="Restarting", message=message, container=last["metadata"]["name"])
+    attempts += sum(builds.limit(one) is not None for one in there)
     pods = view.build_pods(last["metadata"]["name"]) if last and builds.phase(last) in ("New", "Pending") else ()
     state = builds.state(last, pods, attempts, wanted=record.cancelled_at is None)
     if record.waiting is not None and state.state == "waiting" and not pods:

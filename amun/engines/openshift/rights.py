@@ -52,7 +52,7 @@ CONTROLLER = [
     *_rights("", "events", "list"),
     *_rights("batch", "jobs", "create", "delete", "watch"),
     *_rights("build.openshift.io", "builds", "patch", "watch"),
-    *_rights("build.openshift.io", "buildconfigs", "create"),
+    *_rights("build.openshift.io", "buildconfigs", "create", "patch"),
     *_rights("build.openshift.io", "buildconfigs/instantiate", "create"),
     *_rights("image.openshift.io", "imagestreams", "create"),
 ]

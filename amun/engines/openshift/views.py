@@ -200,7 +200,7 @@ def _slim(document: Document) -> Document:
     return {"metadata": metadata, "spec": spec, "status": document.get("status") or {}}
 
 
-SPEC = ("completionDeadlineSeconds", "nodeName", "activeDeadlineSeconds", "parallelism", "suspend")
+SPEC = ("completionDeadlineSeconds", "resources", "nodeName", "activeDeadlineSeconds", "parallelism", "suspend")
 
 
 def _slim_pod(document: Document) -> Document | None:
