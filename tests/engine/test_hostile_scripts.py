@@ -218,8 +218,7 @@ def battle(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 def fight(service: Service, images: dict[str, str], gauge: Gauge) -> Battle:
     """Submit all hostile scripts, and an honest one after every few."""
     ids, honest, texts = {}, [], {}
-    bell = f"amun-{sha256(bytes(service.state_dir.resolve())).hexdigest()[:32]}"
-    known = {"@PORT@": str(service.port), "@STATE@": str(service.state_dir), "@BELL@": bell}
+    known = {"@PORT@": str(service.port), "@STATE@": str(service.state_dir)}
     for number, (runner, name) in enumerate(CASES):
         text = (CORPUS / name).read_text()
         for place, value in known.items():

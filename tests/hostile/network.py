@@ -18,10 +18,6 @@ for address in sorted(set(addresses)):
                 answered.append(address)
     except OSError:
         continue
-listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-try:
-    listening.connect("\0@BELL@")
-    answered.append("bell")
-except OSError:
-    pass
+with open("/proc/net/unix") as sockets:
+    answered += [line.split()[-1] for line in sockets if "amun" in line]
 print(answered)

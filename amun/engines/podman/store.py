@@ -14,6 +14,7 @@
     STATE/idempotency/SHA256               Idempotency-Key, its inspection and the body it came with
     STATE/trash/                           what was deleted and may still have to be stopped
     STATE/locks/                           lock files
+    STATE/bell/                            the socket that wakes the controller
 
 An inspection appears and disappears by one rename, so there is never half of one. Which file says what is decided
 here; how the files are written, in `files`.
