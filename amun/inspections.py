@@ -118,17 +118,21 @@ class Inspections:
         self, page: int, limit: int, phase: str | None = None, identifier: str | None = None
     ) -> tuple[list[dict[str, Any]], int]:
         """One page of summaries, newest first, and how many there are in all; `page` counts from 1."""
-        ids = list(self.engine.inspections())
+        phases = dict(self.engine.phases())
         if identifier is not None:
-            ids = [inspection_id for inspection_id in ids if identifiers.identifier_of(inspection_id) == identifier]
-        first = (page - 1) * limit
-        if phase is None:
-            return list(self._summaries(ids[first : first + limit])), len(ids)
-        matching = [summary for summary in self._summaries(ids) if summary["phase"] == phase]
-        return matching[first : first + limit], len(matching)
+            phases = {one: phases[one] for one in phases if identifiers.identifier_of(one) == identifier}
+        observed: dict[str, dict[str, Any]] = {}
+        if phase is not None:
+            observed = self._summaries([one for one, known in phases.items() if known is None])
+            phases |= {one: summary["phase"] for one, summary in observed.items()}
+            phases = {one: known for one, known in phases.items() if known == phase}
+        shown = list(phases)[(page - 1) * limit : page * limit]
+        observed |= self._summaries([one for one in shown if one not in observed])
+        return [observed[one] for one in shown if one in observed], len(phases)
 
-    def _summaries(self, ids: list[str]) -> Iterator[dict[str, Any]]:
-        return map(status.summary, self.engine.observations(ids))
+    def _summaries(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What a list says of each of these that is still there, by id."""
+        return {one.inspection.id: status.summary(one) for one in self.engine.observations(ids)}
 
     def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
         """The report of an item; None while there may still be one.

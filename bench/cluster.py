@@ -27,7 +27,7 @@ from amun.engines.openshift.engine import OpenShiftEngine
 from amun.inspections import Inspections
 from amun.settings import Settings
 
-from . import host
+from . import host, listing
 from .figures import Figure, number, spread, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -264,6 +264,8 @@ def main() -> None:
                 figures += measure(bench)
         finally:
             bench.close()
+        print("listing …", file=sys.stderr)
+        figures += listing.measure(Path(name), chosen.kept)
     print(f"{host.plain()}.", table(figures), sep="\n\n")
 
 

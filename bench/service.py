@@ -94,7 +94,7 @@ class Service:
 @contextlib.contextmanager
 def serve(state_dir: Path, **settings: Any) -> Iterator[Service]:
     """API and controller, as `amun serve` starts them. In the end nothing is left of what they ran and built."""
-    chosen = _settings(state_dir, **settings)
+    chosen = on_free_port(state_dir, **settings)
     command = [sys.executable, "-m", "amun", "serve"]
     with started(command, server.environment(chosen), chosen) as service:
         try:
@@ -107,7 +107,7 @@ def serve(state_dir: Path, **settings: Any) -> Iterator[Service]:
 @contextlib.contextmanager
 def serve_api(state_dir: Path, **settings: Any) -> Iterator[Service]:
     """The API without a controller: what is submitted stays queued."""
-    chosen = _settings(state_dir, **settings)
+    chosen = on_free_port(state_dir, **settings)
     (state_dir / "metrics").mkdir(parents=True)
     with started(server.commands()["api"], server.environment(chosen), chosen) as service:
         yield service
@@ -116,7 +116,7 @@ def serve_api(state_dir: Path, **settings: Any) -> Iterator[Service]:
 @contextlib.contextmanager
 def serve_plain(directory: Path) -> Iterator[Service]:
     """The application of `bench.plain`, by one worker as the API has them."""
-    chosen = _settings(directory)
+    chosen = on_free_port(directory)
     command = [sys.executable, "-m", "gunicorn", "--worker-class", gunicorn_conf.worker_class, "--workers", "1"]
     command += ["--bind", f"{chosen.host}:{chosen.port}", "--no-control-socket", "bench.plain:create_app()"]
     with started(command, {**os.environ, "PYTHONPATH": str(server.ROOT)}, chosen) as service:
@@ -138,7 +138,7 @@ def started(command: Sequence[str], environment: Mapping[str, str], settings: Se
         _end(process)
 
 
-def _settings(state_dir: Path, **settings: Any) -> Settings:
+def on_free_port(state_dir: Path, **settings: Any) -> Settings:
     """Settings of a service on a free port; those of the environment hold where none are given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

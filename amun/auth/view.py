@@ -6,7 +6,7 @@ view, and a view has no way to an inspection that does not lead through `_sees`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,8 +34,8 @@ class View:
         own_key = key if key is None or owner is None else f"{owner}\n{key}"
         return self._engine.submit(submission, own_key, fingerprint)
 
-    def inspections(self) -> Sequence[str]:
-        return self._engine.inspections(None if self._caller.admin else self._caller.name)
+    def phases(self) -> Mapping[str, str | None]:
+        return self._engine.phases(None if self._caller.admin else self._caller.name)
 
     def unfinished(self) -> Sequence[str]:
         """Those that the caller has submitted, also where they may see others."""

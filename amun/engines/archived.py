@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -170,6 +170,9 @@ class Archived(Engine):
 
     def inspections(self, owner: str | None = None) -> Sequence[str]:
         return self.inner.inspections(owner)
+
+    def phases(self, owner: str | None = None) -> Mapping[str, str | None]:
+        return self.inner.phases(owner)
 
     def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
         return self.inner.observations(ids)

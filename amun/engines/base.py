@@ -100,6 +100,10 @@ class Engine(ABC):
     def inspections(self, owner: str | None = None) -> Sequence[str]:
         """Ids of all inspections, newest first; with `owner`, of those that this caller submitted."""
 
+    def phases(self, owner: str | None = None) -> Mapping[str, str | None]:
+        """`inspections`, each with the phase it was closed in, where that is told without observing it; else None."""
+        return dict.fromkeys(self.inspections(owner))
+
     @abstractmethod
     def declared(self, inspection_id: str) -> Inspection:
         """What was declared: the record alone, which never changes, so that this is cheap."""

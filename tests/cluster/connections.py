@@ -143,10 +143,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             _break(self.request)
             return
-        api.requests.add(request, answer.status)
         if isinstance(answer, Stream):
+            api.requests.add(request, answer.status)
             self._stream(answer)
         else:
+            api.requests.add(request, answer.status, len(answer.body))
             self._send(answer)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve

@@ -22,6 +22,7 @@ class Record:
     user: str
     agent: str  # the User-Agent header
     status: int  # 0: the connection was dropped
+    size: int  # bytes of the answer's body; 0 for streams
     time: float = field(default_factory=time.monotonic)
 
     @property
@@ -36,12 +37,14 @@ class Recording:
         self._records: list[Record] = []
         self._lock = threading.Lock()
 
-    def add(self, request: Request, status: int) -> None:
+    def add(self, request: Request, status: int, size: int = 0) -> None:
         query = "&".join(f"{key}={value}" for key, value in request.query.items())
         user, agent = request.seen.get("user", ""), request.headers.get("user-agent", "")
         where = request.namespace, request.name, query
         with self._lock:
-            self._records.append(Record(request.verb, request.resource or request.path, *where, user, agent, status))
+            self._records.append(
+                Record(request.verb, request.resource or request.path, *where, user, agent, status, size)
+            )
 
     def __iter__(self) -> Iterator[Record]:
         with self._lock:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from amun import engines, status
-from amun.engines.openshift import names
+from amun.engines.openshift import logs, names
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.errors import EngineUnavailable, Infeasible, RequestTooLarge
 from amun.inspection import Observation
@@ -197,6 +197,24 @@ def test_a_log_is_followed_across_broken_connections_and_nothing_comes_twice(mak
             scene.server.faults.cut_watches()
         time.sleep(0 if chunk else 0.02)
     assert followed.decode().split("\n")[:-1] == [f"line {number}" for number in range(1, 7)]
+
+
+def test_followed_logs_begin_when_there_is_something_and_not_at_the_next_look(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LOOK_AGAIN", 3600)
+    scene, desk = make()
+    scene.server.faults.delay(1, verb="create", resource="buildconfigs|jobs")
+    made = desk.submit(slow(1), script="#!/bin/sh\necho begun; sleep 1; echo ended\n", batch_size=2)
+    assert next(filter(None, desk.inspections.item_output(made, 1, follow=True))) == b"begun\n"
+
+
+def test_a_followed_build_log_begins_with_the_build(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LOOK_AGAIN", 3600)
+    scene, desk = make()
+    scene.server.faults.delay(1, verb="create", resource="buildconfigs", times=1)
+    made = desk.submit(quick(), script="true")
+    assert b"installing" in b"".join(desk.inspections.build_log(made, follow=True))
 
 
 def test_a_server_that_never_answers_is_out_of_reach_within_the_timeout(make: Make) -> None:

@@ -116,6 +116,16 @@ def never_finds_a_node(desk: GrantedDesk) -> None:
     desk.end(made, "cancelled")
 
 
+def is_followed_before_it_begins(desk: GrantedDesk) -> None:
+    desk.site.server.faults.delay(0.5, verb="create", resource="buildconfigs", times=1)
+    made = desk.submit(standin.quick(), script="#!/bin/sh\necho begun\n")
+    assert b"installing" in b"".join(desk.inspections.build_log(made, follow=True))
+    assert b"".join(desk.inspections.item_output(made, 0, follow=True)) == b"begun\n"
+    desk.site.server.faults.delay(0.5, verb="create", resource="jobs", times=1)
+    made = desk.submit(script="#!/bin/sh\necho begun\n")
+    assert b"".join(desk.inspections.item_output(made, 0, follow=True)) == b"begun\n"
+
+
 def is_past_its_time(desk: GrantedDesk) -> None:
     """Retention looks when a controller begins, and then seldom."""
     made = desk.submit(script="true")
@@ -141,6 +151,7 @@ SCENES: list[Callable[[GrantedDesk], None]] = [
     goes_from_its_document_to_its_report,
     does_not_build,
     is_cancelled_while_it_runs,
+    is_followed_before_it_begins,
     is_cancelled_while_it_builds,
     allows_its_build_more_than_another,
     never_finds_a_node,

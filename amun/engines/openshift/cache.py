@@ -24,15 +24,17 @@ from ...errors import EngineUnavailable
 from ...logs import logger
 from .cluster import Cluster, Gone
 
-WATCH_SECONDS = 300
-"""How long one watch may last: a connection that died unnoticed is missed for no longer."""
-
 SILENCE = 90.0
 """Seconds without a word, bookmarks included, after which a watch is taken to be dead. Servers send a bookmark each
 minute."""
 
 PAUSES = (0.2, 10.0)
 """Seconds between two tries to reach the server: the first, and the longest."""
+
+BROKEN = (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError)
+"""What reading a watch may fail with, be it that another thread has cut it."""
+
+Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Watched:
     Attributes:
         keep: makes of an object what is kept, None for one that need not be.
         group: names the group that an object belongs to.
+        metadata: only the objects' metadata is asked for.
     """
 
     kind: Resource
     selector: str
-    keep: Callable[[Mapping[str, Any]], Any]
-    group: Callable[[Mapping[str, Any]], str | None]
+    keep: Callable[[Document], Any]
+    group: Callable[[Document], str | None]
+    metadata: bool = False
 
 
 class Cache:
@@ -65,6 +69,8 @@ class Cache:
         self._ended = threading.Event()
         self._answer: urllib3.BaseHTTPResponse | None = None
         self.synced = threading.Event()
+        self.heard = 0.0
+        """Seconds since the epoch at which the server last said something: what is older than that is known."""
 
     def start(self) -> None:
         """Begin to watch, in a thread."""
@@ -104,7 +110,7 @@ class Cache:
             except Gone:
                 self._version = None
                 continue
-            except (EngineUnavailable, urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as exc:
+            except (EngineUnavailable, *BROKEN) as exc:
                 if self._ended.is_set():
                     return
                 self.synced.clear()
@@ -114,8 +120,8 @@ class Cache:
 
     def _list(self) -> None:
         found: dict[str, Mapping[str, Any]] = {}
-        version = ""
-        for page in self._cluster.pages(self._watched.kind, self._watched.selector):
+        version, began = "", time.time()
+        for page in self._cluster.pages(self._watched.kind, self._watched.selector, metadata=self._watched.metadata):
             found.update((item["metadata"]["name"], item) for item in page.get("items") or ())
             version = page["metadata"]["resourceVersion"]
         with self._lock:
@@ -123,19 +129,20 @@ class Cache:
                 self._forget(name)
             for item in found.values():
                 self._keep(item)
-        self._version = version
+        self._version, self.heard = version, began
         self.synced.set()
         self._changed()
 
     def _follow(self) -> None:
-        query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_SECONDS)}
-        query |= {"labelSelector": self._watched.selector} if self._watched.selector else {}
-        answer = self._cluster.open(self._watched.kind, idle=SILENCE, resourceVersion=self._version or "", **query)
+        watched = self._watched
+        answer = self._cluster.watch(
+            watched.kind, watched.selector, self._version or "", idle=SILENCE, metadata=watched.metadata
+        )
         self._answer = answer
         try:
             self.synced.set()
-            for line in _lines(answer):
-                self._take(json.loads(line))
+            for event in events(answer):
+                self._take(event)
                 if self._ended.is_set():
                     return
         finally:
@@ -148,7 +155,7 @@ class Cache:
             if item.get("code") == 410:
                 raise Gone(item.get("message") or "The watch is too old.", 410)
             raise EngineUnavailable(f"The watch failed: {item.get('message')}")
-        self._version = item["metadata"]["resourceVersion"]
+        self._version, self.heard = item["metadata"]["resourceVersion"], time.time()
         if event["type"] == "BOOKMARK":
             return
         with self._lock:
@@ -179,12 +186,12 @@ class Cache:
                 del self._groups[group]
 
 
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The lines of an answer as they come; the rest that no line end follows was cut off, and is dropped."""
+def events(answer: urllib3.BaseHTTPResponse) -> Iterator[Document]:
+    """The events of a watch as they come; the rest that no line end follows was cut off, and is dropped."""
     rest = b""
     for chunk in answer.stream(64 << 10):
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from filter(None, lines)
+        yield from map(json.loads, filter(None, lines))
 
 
 def cut(answer: urllib3.BaseHTTPResponse) -> None:

@@ -35,11 +35,14 @@ ATTEMPTS = 5
 LONGEST_PAUSE = 10.0
 """Seconds between two attempts, whatever the server asks for: what takes longer is tried again by the caller."""
 
+WATCH_SECONDS = 300
+"""How long one watch may last: a connection that died unnoticed is missed for no longer."""
+
 SEEN_WITHIN = 30.0
 """Seconds within which what was asked of a cluster is seen to be there; then it is asked for once more."""
 
-METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io"
-"""What to accept where an object's metadata is all that matters."""
+METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io,application/json"
+"""What to accept where an object's metadata is all that matters; servers that cannot do that send all of it."""
 
 
 class ClusterError(EngineUnavailable):
@@ -121,7 +124,7 @@ class Cluster:
     ) -> Iterator[Document]:
         """Lists of the objects that a selector finds, page by page; of `metadata` only, where that is asked for."""
         query = {"limit": "500", "labelSelector": selector, "fieldSelector": fields}
-        accept = METADATA.format(list="List") + ",application/json" if metadata else "application/json"
+        accept = METADATA.format(list="List") if metadata else "application/json"
         while True:
             page = self._call("get", self._path(kind), None, {k: v for k, v in query.items() if v}, accept=accept)
             yield page
@@ -164,6 +167,19 @@ class Cluster:
         """
         path = self._path(kind, name) + (f"/{subresource}" if subresource else "")
         return self._answer("get", path, None, query, "application/json, */*", None, (CONNECT, idle))
+
+    def watch(
+        self, kind: Resource, selector: str = "", version: str = "", *, idle: float, metadata: bool = False
+    ) -> urllib3.BaseHTTPResponse:
+        """What happens after a version, or what there is and what happens then: lines of JSON, opened as by `open`.
+
+        It ends by itself after `WATCH_SECONDS`. Bookmarks are among the events.
+        """
+        query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_SECONDS)}
+        query |= {"labelSelector": selector} if selector else {}
+        query |= {"resourceVersion": version} if version else {}
+        accept = METADATA.format(list="") if metadata else "application/json"
+        return self._answer("get", self._path(kind), None, query, accept, None, (CONNECT, idle))
 
     # -- underneath ---------------------------------------------------------------------------------------------
 

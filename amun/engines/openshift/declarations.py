@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
@@ -59,18 +59,6 @@ class Declarations:
         if found is not None:
             return Accepted(kept["amun/id"], records.from_document(found).cached)
         return self.declare(replace(submission, inspection=replace(submission.inspection, id=kept["amun/id"])))
-
-    def ids(self, owner: str | None = None, *, active: bool = False) -> Sequence[str]:
-        """Ids of all inspections, or of those that are not closed, oldest first."""
-        wanted = {names.KIND: names.RECORD}
-        wanted |= {names.STATE: names.ACTIVE} if active else {}
-        wanted |= {names.OWNER: records.owner_label(owner)} if owner is not None else {}
-        made: list[tuple[str, str]] = []
-        for page in self._cluster.pages(kinds.CONFIG_MAPS, names.selector(**wanted), metadata=True):
-            for item in page.get("items") or ():
-                metadata = item["metadata"]
-                made.append(((metadata.get("annotations") or {}).get(names.CREATED) or "", metadata["name"]))
-        return [name for _, name in sorted(made)]
 
     def cancel(self, inspection_id: str, moment: str) -> None:
         """Note that it is to be stopped. Raises `InspectionNotFound`."""

@@ -10,11 +10,12 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cachetools import TTLCache, cachedmethod
+from openshift.dynamic import Resource
 
 from ... import buildlog, clock, framing, metrics, report, status
 from ...allowance import Allowance
@@ -25,10 +26,12 @@ from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
 from . import builds, items, kinds, logs, names, nodes, records, rights
+from .cache import Document
 from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations, check_id
 from .environments import Environments
 from .images import Images
+from .index import Index
 from .jobs import Jobs
 from .nodes import Placement
 from .observing import observe
@@ -97,6 +100,10 @@ class OpenShiftEngine(Engine):
     def _asking(self) -> Asking:
         return Asking(self.cluster)
 
+    @functools.cached_property
+    def _index(self) -> Index:
+        return Index(self.cluster)
+
     @property
     def _view(self) -> View:
         return self._watching or self._asking
@@ -139,7 +146,10 @@ class OpenShiftEngine(Engine):
         return self._declarations.declare_once(submission, key, fingerprint or "")
 
     def inspections(self, owner: str | None = None) -> Sequence[str]:
-        return self._declarations.ids(owner)[::-1]
+        return list(self.phases(owner))
+
+    def phases(self, owner: str | None = None) -> Mapping[str, str | None]:
+        return {one.id: one.phase for one in self._index.entries(owner)}
 
     def declared(self, inspection_id: str) -> Inspection:
         return self._record(inspection_id).inspection
@@ -176,7 +186,13 @@ class OpenShiftEngine(Engine):
         kept = self._kept_log(record)
         if kept:
             return iter([kept[offset:]])
-        return logs.follow(opened, over, offset) if follow else logs.read(opened, offset)
+        changes = self._changes(kinds.BUILDS, f"{names.BUILD_CONFIG}={record.environment}")
+        return logs.follow(opened, over, changes, offset) if follow else logs.read(opened, offset)
+
+    def _changes(
+        self, kind: Resource, selector: str, matters: Callable[[Document], bool] = lambda _: True
+    ) -> logs.Changes:
+        return logs.Changes(lambda: self.cluster.watch(kind, selector, idle=logs.SILENCE), matters)
 
     def _build_of(self, record: Record) -> builds.Document | None:
         return builds.decisive(self._view.builds(record.environment), record.inspection)
@@ -196,7 +212,8 @@ class OpenShiftEngine(Engine):
             observation = self.observe(inspection_id)
             return status.verdict(observation).over or observation.items[item].outcome is not None
 
-        return logs.as_cri(logs.follow(opened, over) if follow else logs.read(opened))
+        changes = self._changes(kinds.PODS, f"{names.INSPECTION}={inspection_id}", lambda pod: items.index(pod) == item)
+        return logs.as_cri(logs.follow(opened, over, changes) if follow else logs.read(opened))
 
     def _item_log(self, inspection_id: str, item: int, following: bool) -> logs.Answer | None:
         pod = self._pod(inspection_id, item)
@@ -269,7 +286,7 @@ class OpenShiftEngine(Engine):
 
     def unfinished(self, owner: str | None = None) -> Sequence[str]:
         if self._watching is None:
-            return self._declarations.ids(owner, active=True)
+            return [one.id for one in reversed(self._index.entries(owner)) if one.active]
         found = [one for one in self._watching.records() if owner in (None, one.inspection.owner)]
         return [one.inspection.id for one in sorted(found, key=_age_order)]
 

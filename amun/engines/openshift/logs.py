@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -9,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import urllib3
 
-from .cache import cut
+from ...errors import EngineUnavailable
+from .cache import BROKEN, Document, cut, events
 from .cluster import NotFound, Refused
 
 Answer = urllib3.BaseHTTPResponse
@@ -26,10 +28,45 @@ FIRST = 0.5
 """Seconds in which what there is of a log begins to come."""
 
 LOOK_AGAIN = 1.0
-"""Seconds after which it is asked again whether a log is there, or is over."""
+"""Seconds after which it is asked again whether a log is there, or is over, where no change has been seen before."""
 
 Opened = Callable[[bool], urllib3.BaseHTTPResponse | None]
 """Opens a log from its beginning, followed or not; None while there is none."""
+
+
+class Changes:
+    """Tells when objects change, by a watch that begins when it is first waited for and goes on until `close`."""
+
+    def __init__(self, opened: Callable[[], Answer], matters: Callable[[Document], bool] = lambda _: True) -> None:
+        """`opened` opens the watch, which begins with what there is; `matters` tells which objects count."""
+        self._opened, self._matters = opened, matters
+        self._changed = threading.Event()
+        self._answer: Answer | None = None
+
+    def wait(self, seconds: float) -> Iterator[bytes]:
+        """``b""`` until something has changed since the last time, for so many seconds at the most."""
+        if self._answer is None:
+            with contextlib.suppress(EngineUnavailable):
+                self._answer = self._opened()
+                threading.Thread(target=self._pump, args=(self._answer,), name="changes", daemon=True).start()
+        yield from _idle(seconds, self._changed.is_set)
+        self._changed.clear()
+
+    def _pump(self, answer: Answer) -> None:
+        try:
+            for event in events(answer):
+                if event["type"] != "BOOKMARK" and self._matters(event["object"]):
+                    self._changed.set()
+        except BROKEN:
+            pass  # as when it ends: it is opened again
+        finally:
+            self._answer = None
+            answer.close()
+
+    def close(self) -> None:
+        answer = self._answer
+        if answer is not None:
+            cut(answer)
 
 
 def read(opened: Opened, offset: int = 0) -> Iterator[bytes]:
@@ -42,27 +79,29 @@ def read(opened: Opened, offset: int = 0) -> Iterator[bytes]:
             answer.close()
 
 
-def follow(opened: Opened, over: Callable[[], bool], offset: int = 0) -> Iterator[bytes]:
+def follow(opened: Opened, over: Callable[[], bool], changes: Changes, offset: int = 0) -> Iterator[bytes]:
     """The log as it grows, until `over` says that it will not; ``b""`` where there is nothing new.
 
-    A connection that breaks is opened again, and what has been passed on is not passed on twice.
+    A connection that breaks is opened again, and what has been passed on is not passed on twice. Where there is no log
+    yet, the `changes` of what it belongs to tell when to look again.
     """
     ending, passed = False, offset
-    while True:
-        answer = opened(not ending)
-        if answer is not None:
-            for chunk in _live(answer, passed):
-                passed += len(chunk)
-                yield chunk
-        if ending:
-            return
-        yield from _idle(LOOK_AGAIN if answer is None else 0.1)
-        ending = over()
+    with contextlib.closing(changes):
+        while True:
+            answer = opened(not ending)
+            if answer is not None:
+                for chunk in _live(answer, passed):
+                    passed += len(chunk)
+                    yield chunk
+            if ending:
+                return
+            yield from _idle(0.1) if answer is not None else changes.wait(LOOK_AGAIN)
+            ending = over()
 
 
-def _idle(seconds: float) -> Iterator[bytes]:
+def _idle(seconds: float, unless: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and not unless():
         yield b""
 
 

@@ -2,7 +2,8 @@
 
 ::
 
-    labels        amun/kind: inspection, inspection: ID, environment: …, amun/state: active|finished, amun/owner: …
+    labels        amun/kind: inspection, inspection: ID, environment: …, amun/state: active|finished, amun/owner: …,
+                  amun/accepted: PERIOD (see `period`)
     annotations   amun/created, amun/cancelled-at, amun/finished-at, amun/waiting: {reason, message},
                   amun/stopped: {reason, message} once no item may start any more
     binaryData    inspection (the inspection, gzip'd JSON; never changes), script (its bytes, mounted into the runs),
@@ -22,10 +23,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ... import clock
 from ...errors import RequestTooLarge
 from ...inspection import BuildState, Inspection, ItemState, Submission
 from ...specification import Specification
 from . import names
+
+PERIOD = 8
+"""Seconds of one period, see `period`."""
 
 LARGEST = 1 << 20
 """Bytes that a ConfigMap may have (MaxSecretSize in Kubernetes' validation)."""
@@ -86,6 +91,7 @@ def to_document(record: Record, submission: Submission) -> dict[str, Any]:
         raise RequestTooLarge(f"The specification and its script take {size} bytes; a cluster keeps {LARGEST - ROOM}.")
     labels = names.labels(names.RECORD, **{names.STATE: names.ACTIVE, names.INSPECTION: inspection.id})
     labels[names.ENVIRONMENT] = names.short(inspection.environment)
+    labels[names.ACCEPTED] = str(period(clock.seconds(inspection.created)))
     if inspection.owner is not None:
         labels[names.OWNER] = owner_label(inspection.owner)
     annotations = {names.CREATED: inspection.created}
@@ -149,6 +155,11 @@ def closed(record: Record, moment: str, final: Final, phase: str) -> dict[str, A
         },
         "binaryData": {"state": base64.b64encode(_pack(state)).decode()},
     }
+
+
+def period(moment: float) -> int:
+    """Number of the period in which a moment (seconds since the epoch) lies: label selectors know no ranges."""
+    return int(moment // PERIOD)
 
 
 def owner_label(owner: str) -> str:

@@ -36,22 +36,21 @@ def _rights(group: str, resource: str, *verbs: str) -> list[Right]:
 
 
 API = [
-    *_rights("", "configmaps", "create", "delete", "get", "list", "patch"),
-    *_rights("", "pods", "list"),
+    *_rights("", "configmaps", "create", "delete", "get", "list", "patch", "watch"),
+    *_rights("", "pods", "list", "watch"),
     *_rights("", "pods/log", "get"),
     *_rights("batch", "jobs", "get", "list"),
-    *_rights("build.openshift.io", "builds", "list"),
+    *_rights("build.openshift.io", "builds", "list", "watch"),
     *_rights("build.openshift.io", "builds/log", "get"),
 ]
 """What the API needs: it declares, reads, cancels and deletes."""
 
 CONTROLLER = [
     *API,
-    *_rights("", "configmaps", "watch"),
-    *_rights("", "pods", "delete", "patch", "watch"),
+    *_rights("", "pods", "delete", "patch"),
     *_rights("", "events", "list"),
     *_rights("batch", "jobs", "create", "delete", "watch"),
-    *_rights("build.openshift.io", "builds", "patch", "watch"),
+    *_rights("build.openshift.io", "builds", "patch"),
     *_rights("build.openshift.io", "buildconfigs", "create", "patch"),
     *_rights("build.openshift.io", "buildconfigs/instantiate", "create"),
     *_rights("image.openshift.io", "imagestreams", "create"),
