@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from amun import server, status
+from amun.auth.base import ANYBODY
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.inspections import Inspections
 from amun.settings import Settings
@@ -98,7 +99,7 @@ def measure(directory: Path, kept: int) -> Iterator[Figure]:
 def _costs(there: Kept) -> dict[str, tuple[int, int]]:
     """Requests and bytes of each call, by a process that has watched for a while."""
     settings = Settings(**there.settings("measured"))
-    inspections = Inspections(OpenShiftEngine(settings), settings)
+    inspections = Inspections(OpenShiftEngine(settings), settings, ANYBODY)
     made = inspections.submit(DOCUMENT)[0].id
     while status.verdict(inspections.observe(made)).phase not in status.OVER:
         time.sleep(service.POLL)
