@@ -25,11 +25,14 @@ import json, os, socket, sys
 from urllib.parse import urlsplit
 
 def connects(host, port):
-    try:
-        socket.create_connection((host, int(port)), 2).close()
-    except (OSError, UnicodeError):
-        return False
-    return True
+    places = [name for _, name in socket.if_nameindex()] if host.startswith("fe80:") else []
+    for each in [host, *(f"{host}%{place}" for place in places)]:
+        try:
+            socket.create_connection((each, int(port)), 2).close()
+        except (OSError, UnicodeError):
+            continue
+        return True
+    return False
 
 def bound(name):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:

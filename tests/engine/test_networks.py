@@ -36,7 +36,7 @@ PERMITTED_BY_NAME = "CONNECT pypi.org:443 HTTP/1.1\r\nHost: x"
 def own() -> list[str]:
     """The addresses of this host."""
     found = [socket.inet_ntop(family, address) for family, address, bits in hostroutes.own() if bits in (32, 128)]
-    return [address for address in dict.fromkeys(found) if not address.startswith("fe80:")]
+    return list(dict.fromkeys(found))
 
 
 @dataclass

@@ -304,7 +304,7 @@ class TestNetworks:
         assert prober.network_candidates(DEBIAN) == ["slirp4netns", "bridge", "none"]
 
     def test_without_root_the_version_s_own_network_comes_first(self) -> None:
-        assert prober.network_candidates(FEDORA) == ["pasta", "slirp4netns", "none"]
+        assert prober.network_candidates(FEDORA) == ["pasta:--dns-forward,10.0.2.3", "slirp4netns", "none"]
         assert prober.network_candidates(replace(FEDORA, version="4.9.4")) == ["slirp4netns", "pasta", "none"]
 
     def test_interfaces_of_a_process_are_read_without_loopback(self, tmp_path: Path) -> None:

@@ -40,14 +40,18 @@ LOOKED = "looked"
 
 CLONE_NEWNET = 0x40000000
 
-# <linux/rtnetlink.h>, <linux/netlink.h>
-_NEWROUTE, _GETROUTE = 24, 26
+# <linux/rtnetlink.h>, <linux/fib_rules.h>, <linux/netlink.h>
+_NEWROUTE, _GETROUTE, _NEWRULE = 24, 26, 32
 _REQUEST, _ACK, _EXCL, _CREATE, _DUMP = 1, 4, 0x200, 0x400, 0x300
 _ERROR, _DONE = 2, 3
-_DST, _OIF = 1, 4
+_DST, _OIF, _PRIORITY = 1, 4, 6
 _LOCAL, _UNREACHABLE = 2, 7
 _TABLE_MAIN, _TABLE_LOCAL = 254, 255
-_SCOPE_HOST, _STATIC = 254, 4
+_SCOPE_HOST, _STATIC, _LOOPBACK = 254, 4, 1
+_RULE = 1000
+"""Priority of the one rule: any between those that are there by default (ip-rule(8))."""
+
+_LINK_LOCAL = b"\xfe\x80"
 _HEADER, _ROUTE, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=8BI"), struct.Struct("=HH")
 
 NO_IPV6 = (errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EACCES)
@@ -78,13 +82,19 @@ def is_loopback(network: Network) -> bool:
 def close(networks: list[Network]) -> None:
     """Make networks unreachable in the namespace of this thread. Raises OSError."""
     for family, address, bits in networks:
-        _add(family, address, bits, _UNREACHABLE, _TABLE_MAIN, scope=0)
+        if address[:2] != _LINK_LOCAL:
+            _add(_NEWROUTE, family, address, bits, _UNREACHABLE, _TABLE_MAIN)
+        elif bits == 10:
+            # A route of the loopback's does not count for an address that goes with an interface; a rule does.
+            priority = _ATTRIBUTE.pack(8, _PRIORITY) + struct.pack("=I", _RULE)
+            _add(_NEWRULE, family, address, bits, _UNREACHABLE, 0, more=priority)
 
 
 def adopt(address: str) -> None:
     """Make an address this namespace's own, as if its loopback had it. Raises OSError."""
     family, packed, bits = _network(address, None)
-    _add(family, packed, bits, _LOCAL, _TABLE_LOCAL, _SCOPE_HOST, _ATTRIBUTE.pack(8, _OIF) + struct.pack("=I", 1))
+    interface = _ATTRIBUTE.pack(8, _OIF) + struct.pack("=I", _LOOPBACK)
+    _add(_NEWROUTE, family, packed, bits, _LOCAL, _TABLE_LOCAL, _SCOPE_HOST, interface)
 
 
 def loopback_up() -> None:
@@ -142,10 +152,14 @@ def _network(address: str, bits: int | None) -> Network:
     return family, packed, len(packed) * 8 if bits is None else bits
 
 
-def _add(family: int, address: bytes, bits: int, kind: int, table: int, scope: int, more: bytes = b"") -> None:
-    route = _ROUTE.pack(family, bits, 0, 0, table, _STATIC, scope, kind, 0)
+def _add(
+    message: int, family: int, address: bytes, bits: int, kind: int, table: int, scope: int = 0, more: bytes = b""
+) -> None:
+    """Add a route or a rule (struct rtmsg and fib_rule_hdr are alike, and so are these kinds and actions)."""
+    protocol = _STATIC if message == _NEWROUTE else 0
+    route = _ROUTE.pack(family, bits, 0, 0, table, protocol, scope, kind, 0)
     body = route + _ATTRIBUTE.pack(4 + len(address), _DST) + address + more
-    header = _HEADER.pack(_HEADER.size + len(body), _NEWROUTE, _REQUEST | _ACK | _CREATE | _EXCL, 1, 0)
+    header = _HEADER.pack(_HEADER.size + len(body), message, _REQUEST | _ACK | _CREATE | _EXCL, 1, 0)
     with _netlink() as netlink:
         netlink.send(header + body)
         try:

@@ -13,7 +13,7 @@ from . import buildenvironment, cgroups, checks, configuration, doors, facts, fi
 from .command import Podman
 from .doors import Doors
 from .facts import Facts
-from .namespace import FORWARDER, WAYS
+from .namespace import DNS, FORWARDER, WAYS
 from .outcome import HOST_ACCESS, NETWORK_OF_BUILDS, Check, Machine, Wishes
 
 # What Podman may see of the service's own environment; nothing else in it is Podman's business.
@@ -145,7 +145,7 @@ class Prober:
     def _choose_network(self, podman: Podman) -> tuple[str, trials.Pod | None]:
         """The first network with which a pod starts and has an interface; `none` always comes last."""
         wished = self.wishes.run_network
-        candidates = network_candidates(self.facts) if wished == "auto" else [wished]
+        candidates = network_candidates(self.facts) if wished == "auto" else [run_network(self.facts, wished)]
         refusals: list[str] = []
         for network in candidates:
             pod, refusal = self._pod(podman, network)
@@ -330,7 +330,12 @@ def network_candidates(found: Facts) -> list[str]:
     user_mode = ["slirp4netns"] if found.root else ["pasta", "slirp4netns"]
     if not found.root and found.version_numbers < (5, 0):
         user_mode.reverse()
-    candidates = [name for name in user_mode if name in found.programs]
+    candidates = [run_network(found, name) for name in user_mode if name in found.programs]
     if found.root:
         candidates.append("bridge")
     return [*candidates, "none"]
+
+
+def run_network(found: Facts, network: str) -> str:
+    """Podman's option for a network of runs. Since Podman 5 its pasta answers for names at a link-local address."""
+    return f"pasta:--dns-forward,{DNS}" if network == "pasta" and found.version_numbers >= (5, 0) else network
