@@ -31,12 +31,30 @@ SENTENCES = {
 }
 
 
-def body(error: str, parameters: object = None, details: Any = ()) -> dict[str, Any]:
+ECHO_MAX = 64 * 1024
+"""Bytes of what was sent that are sent back with an error."""
+
+
+def body(error: str, parameters: object = None, refused: AmunError | None = None) -> dict[str, Any]:
     """The body of every 4xx and 5xx."""
-    document: dict[str, Any] = {"error": error, "parameters": parameters if isinstance(parameters, dict) else {}}
-    if details:
-        document["details"] = [problem.to_document() for problem in details]
+    document: dict[str, Any] = {"error": error, "parameters": parameters if _is_short(parameters) else {}}
+    if refused is not None and refused.details:
+        document["details"] = [problem.to_document() for problem in refused.details]
+        if refused.details_omitted:
+            document["details_omitted"] = refused.details_omitted
     return document
+
+
+def _is_short(parameters: object) -> bool:
+    """Whether what was sent can be sent back: NaN and half a character cannot."""
+    try:
+        return isinstance(parameters, dict) and len(json.dumps(parameters, allow_nan=False).encode()) <= ECHO_MAX
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refused(exc: AmunError, sent: dict[str, Any]) -> dict[str, Any]:
+    return body(str(exc), exc.parameters or sent, exc)
 
 
 def _sentence(status: int, detail: str | None) -> str:
@@ -47,7 +65,7 @@ def _from_flask(exc: Exception) -> flask.typing.ResponseReturnValue:
     sent = {**(flask.request.view_args or {}), **flask.request.args}
     match exc:
         case AmunError():
-            return body(str(exc), exc.parameters or sent, exc.details), exc.status, dict(exc.headers)
+            return _refused(exc, sent), exc.status, dict(exc.headers)
         case HTTPException(code=int() as code):
             headers = {name: value for name, value in exc.get_headers() if name in ("Allow", "Location", "Retry-After")}
             return body(_sentence(code, exc.description), sent), code, headers
@@ -59,7 +77,7 @@ def _from_connexion(request: ConnexionRequest, exc: Exception) -> ConnexionRespo
     sent = {**request.path_params, **request.query_params}
     match exc:
         case AmunError():
-            return _response(exc.status, body(str(exc), exc.parameters or sent, exc.details), exc.headers)
+            return _response(exc.status, _refused(exc, sent), exc.headers)
         case ProblemException(status=int() as status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
         case StarletteHTTPException(status_code=405) if methods := contract.methods(request.url.path):

@@ -9,6 +9,7 @@ import flask
 
 from . import __version__, contract, metrics, status
 from .auth.base import Caller, caller_of
+from .fetching import fetched
 from .inspections import Inspections
 
 CONFIDENCE = 0.95
@@ -42,9 +43,10 @@ def post_generate_dockerfile(specification: Document) -> Answer:
 
 def post_inspection(specification: Document, dry_run: bool = False) -> Answer:
     """Accept a specification, or say what would become of it."""
+    script = fetched(flask.request.environ["asgi.scope"])
     if dry_run:
-        return _inspections().dry_run(specification), 200
-    accepted, read = _inspections().submit(specification, flask.request.headers.get("Idempotency-Key"))
+        return _inspections().dry_run(specification, looked_up=script is not None), 200
+    accepted, read = _inspections().submit(specification, flask.request.headers.get("Idempotency-Key"), script)
     metrics.accepted(accepted)
     answer = {
         "inspection_id": accepted.id,

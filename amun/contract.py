@@ -72,7 +72,42 @@ def schema(name: str) -> dict[str, Any]:
 @lru_cache
 def validator(name: str) -> jsonschema.Draft4Validator:
     """Return the validator of one schema; it knows the formats of formats.py."""
-    return jsonschema.Draft4Validator(schema(name), format_checker=formats.CHECKER)
+    made: jsonschema.Draft4Validator = _Validator(schema(name), format_checker=formats.CHECKER)
+    return made
+
+
+def _within(keyword: str, *limits: str) -> Any:
+    """Return the check of a keyword that passes over what has more elements or characters than the schema allows.
+
+    That there are too many is said; how each of them is wrong would take as long as a stranger likes.
+    """
+    check: Any = jsonschema.Draft4Validator.VALIDATORS[keyword]
+
+    def checked(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Any:
+        most = min((schema[limit] for limit in limits if limit in schema), default=None)
+        if most is None or not isinstance(instance, str | list | dict) or len(instance) <= most:
+            yield from check(validator, value, instance, schema) or ()
+
+    return checked
+
+
+def _unique(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Any:
+    """Only strings are compared with each other here."""
+    if isinstance(instance, list) and all(isinstance(item, str) for item in instance):
+        yield from jsonschema.Draft4Validator.VALIDATORS["uniqueItems"](validator, value, instance, schema) or ()
+
+
+_Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft4Validator,
+    {
+        "additionalProperties": _within("additionalProperties", "maxProperties"),
+        "format": _within("format", "maxLength"),
+        "items": _within("items", "maxItems"),
+        "pattern": _within("pattern", "maxLength"),
+        "properties": _within("properties", "maxProperties"),
+        "uniqueItems": _unique,
+    },
+)
 
 
 def _plain(node: Any) -> Any:

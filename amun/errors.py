@@ -5,12 +5,15 @@
     AmunError                    500
      ├── InvalidDocument         400   names every offending field
      │    └── InvalidSpecification
+     ├── MalformedHost           400   no Host, or several
      ├── Unauthenticated         401
      ├── Forbidden               403
      ├── InspectionNotFound      404
      ├── ItemNotFound            404
      ├── Conflict                409
+     ├── RequestTimeout          408
      ├── RequestTooLarge         413
+     ├── Misdirected             421   asked by a name that is not this service's
      ├── Infeasible              422   no hardware here can ever serve it
      ├── Unlike                  422   what was measured on unlike hardware is not compared
      ├── TooManyRequests         429   says after how many seconds to come back
@@ -23,9 +26,12 @@ Whatever is raised below the API and should reach a caller is one of these; all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+NAMED = 20
+"""Fields that the sentence about a document names; `details` has more."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,14 @@ class Problem:
 
     def to_document(self) -> dict[str, str]:
         return {"path": self.path, "message": self.message}
+
+
+class Problems(list[Problem]):
+    """What is wrong with a document: those that are named, and the number of the others, `omitted`."""
+
+    def __init__(self, named: Iterable[Problem] = (), omitted: int = 0) -> None:
+        super().__init__(named)
+        self.omitted = omitted
 
 
 class AmunError(Exception):
@@ -53,6 +67,11 @@ class AmunError(Exception):
         return ()
 
     @property
+    def details_omitted(self) -> int:
+        """How many problems there are beside those of `details`."""
+        return 0
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """What the answer's headers say of it."""
         return {}
@@ -65,13 +84,21 @@ class InvalidDocument(AmunError):
     what: ClassVar[str] = "document"
 
     def __init__(self, details: Sequence[Problem]) -> None:
-        fields = ", ".join(dict.fromkeys(problem.path or "(document)" for problem in details))
+        named = list(dict.fromkeys(problem.path or "(document)" for problem in details))
+        omitted = details.omitted if isinstance(details, Problems) else 0
+        rest = len(named) + omitted - NAMED
+        fields = ", ".join(named[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
         super().__init__(f"The {self.what} is not valid: {fields}.")
         self._details = tuple(details)
+        self._omitted = omitted
 
     @property
     def details(self) -> Sequence[Problem]:
         return self._details
+
+    @property
+    def details_omitted(self) -> int:
+        return self._omitted
 
 
 class InvalidSpecification(InvalidDocument):
@@ -118,6 +145,24 @@ class RequestTooLarge(AmunError):
     """The body has more bytes than a submission may have."""
 
     status = 413
+
+
+class RequestTimeout(AmunError):
+    """The body did not come in time."""
+
+    status = 408
+
+
+class MalformedHost(AmunError):
+    """The request does not say in one header which host it is for."""
+
+    status = 400
+
+
+class Misdirected(AmunError):
+    """The request is for a host that this service is not known by."""
+
+    status = 421
 
 
 class Infeasible(AmunError):

@@ -19,6 +19,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from . import identifiers
 from .measurements import paths
 
+LONGEST = 4096
+"""Characters of what has a format; no more are looked at."""
+
 CHECKER = jsonschema.FormatChecker(formats=())
 """The formats below and no other; `problems` in validation.py checks with it."""
 
@@ -59,6 +62,8 @@ def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None
         @CHECKER.checks(name, raises=ValueError)
         def checker(instance: object) -> bool:
             if isinstance(instance, str):
+                if len(instance) > LONGEST:
+                    raise ValueError(f"must have at most {LONGEST} characters")
                 check(instance)
             return True
 
@@ -116,8 +121,10 @@ def pep508_requirement(text: str) -> None:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as exc:
-        raise ValueError(f"must be a PEP 508 requirement: {str(exc).splitlines()[0]}") from exc
-    if requirement.url and urllib.parse.urlsplit(requirement.url).scheme not in ("https", "git+https"):
+        raise ValueError(f"must be a PEP 508 requirement: {str(exc).splitlines()[0][:200]}") from exc
+    except RecursionError as exc:
+        raise ValueError("must be a PEP 508 requirement, with fewer brackets in brackets") from exc
+    if requirement.url and _scheme(requirement.url) not in ("https", "git+https"):
         raise ValueError("must be at an https or git+https URL if it is at a URL")
 
 
@@ -171,9 +178,17 @@ def one_line(text: str) -> None:
 @_format("index-url")
 def index_url(text: str) -> None:
     one_line(text)
-    url = urllib.parse.urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or " " in text:
+    if _scheme(text) not in ("http", "https") or " " in text:
         raise ValueError("must be an http or https URL")
+
+
+def _scheme(url: str) -> str | None:
+    """The scheme of a URL that names a host, None for any other."""
+    try:
+        split = urllib.parse.urlsplit(url)
+        return split.scheme if split.hostname and split.port != 0 else None
+    except ValueError:  # of a port or an address in brackets that is none
+        return None
 
 
 @_format("exact-version")
@@ -205,7 +220,7 @@ def pep508_marker(text: str) -> None:
     one_line(text)
     try:
         Marker(text)
-    except InvalidMarker as exc:
+    except (InvalidMarker, RecursionError) as exc:
         raise ValueError("must be a PEP 508 environment marker, such as \"python_version < '3.8'\"") from exc
 
 

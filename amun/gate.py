@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__, contract, metrics
-from .errors import RequestTooLarge
+from .errors import RequestTimeout, RequestTooLarge
 from .pages.application import template
 
 OTHER = "(other)"
@@ -17,6 +18,10 @@ OTHER = "(other)"
 
 FIXED = frozenset({"/api/v1", "/readiness", "/liveness", "/metrics", "/api/v1/openapi.json", "/api/v1/ui/"})
 """Paths beside the API's own that are counted by name."""
+
+
+PATIENCE = 30.0
+"""Seconds within which the next part of a body must have come."""
 
 
 class Gate:
@@ -42,13 +47,19 @@ class Gate:
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Receive no more than the limit; a body that admits to be larger is not read at all."""
         declared = Headers(scope=scope).get("content-length", "")
-        admitted = int(declared) if declared.isdecimal() else 0
+        admitted = int(declared[:20]) if declared.isdecimal() else 0
         received = 0
+        whole = False
 
         async def limited() -> Message:
-            nonlocal received
+            nonlocal received, whole
             if admitted <= self._limit:
-                message = await receive()
+                try:
+                    async with asyncio.timeout(None if whole else PATIENCE):
+                        message = await receive()
+                except TimeoutError as exc:
+                    raise RequestTimeout(f"Nothing more of the body came within {PATIENCE:g} s.") from exc
+                whole = not message.get("more_body", False)
                 received += len(message.get("body", b""))
                 if received <= self._limit:
                     return message

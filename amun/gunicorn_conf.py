@@ -19,7 +19,7 @@ logs.configure(_settings.log_level, _settings.log_format)
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
-worker_class = "uvicorn_worker.UvicornWorker"
+worker_class = "amun.protocol.Worker"
 graceful_timeout = _settings.grace
 timeout = 120
 preload_app = False

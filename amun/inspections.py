@@ -46,8 +46,12 @@ class Inspections:
 
     # -- submit -------------------------------------------------------------------------------------------------
 
-    def submit(self, document: Mapping[str, Any], key: str | None = None) -> tuple[Accepted, Specification]:
+    def submit(
+        self, document: Mapping[str, Any], key: str | None = None, fetched: bytes | None = None
+    ) -> tuple[Accepted, Specification]:
         """Accept a posted document: all of it is checked before anything is kept.
+
+        A script at a URL is fetched, unless somebody has done that and gives what was `fetched`.
 
         Raises `InvalidSpecification`, `Infeasible`, `Conflict` (the key was used for another document),
         `TooManyRequests` and `EngineUnavailable`.
@@ -56,7 +60,9 @@ class Inspections:
         specification = Specification.from_document(document, self._settings.defaults)
         placement.check(specification, self._whole)
         self._limits.opening(self._caller, self.engine.unfinished)
-        content = None if specification.script is None else script.read(specification.script, self._settings)
+        content = fetched
+        if content is None and specification.script is not None:
+            content = script.read(specification.script, self._settings)
         context, digest = self._environment(specification)
         inspection = Inspection(
             id=identifiers.new_id(specification.identifier),
@@ -69,10 +75,13 @@ class Inspections:
         logger.info("inspection accepted", inspection_id=accepted.id, environment=digest, cached=accepted.cached)
         return accepted, specification
 
-    def dry_run(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What `submit` would do, as far as that is known without fetching a script; nothing is created."""
+    def dry_run(self, document: Mapping[str, Any], *, looked_up: bool = False) -> dict[str, Any]:
+        """What `submit` would do, as far as that is known without fetching a script; nothing is created.
+
+        `looked_up` says that somebody has looked already whether a script at a URL may be asked for.
+        """
         specification = Specification.from_document(document, self._settings.defaults)
-        if specification.script is not None:
+        if specification.script is not None and not looked_up:
             script.check(specification.script, self._settings)
         _, digest = self._environment(specification)
         cached = specification.build.cache and self.engine.has_environment(digest)

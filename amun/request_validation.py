@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from connexion.exceptions import BadRequestProblem
 from connexion.validators import VALIDATOR_MAP
 from connexion.validators.json import JSONRequestBodyValidator, JSONResponseBodyValidator
 from connexion.validators.parameter import ParameterValidator
+from starlette.types import Message, Send
 
 from .errors import InvalidDocument, InvalidSpecification, Problem
 from .validation import SPECIFICATION, problems
+
+POSTED = "amun.posted"
+"""Where the ASGI scope has the document that was posted, read and checked."""
+
+ENCODINGS = ("utf-8", "utf-16", "utf-32", "us-ascii", "iso-8859-1")
+"""What JSON is read in; others of Python's decoders take as long as a stranger likes."""
+
+SMALL = 4 * 1024
+"""Bytes that are checked at once: a thread would take longer."""
+
+LARGE = 256 * 1024
+"""Bytes from which on documents have threads of their own, lest ordinary ones wait for them."""
+
+ANSWER_MAX = 1 << 20
+"""Bytes of an answer that are checked."""
+
+_FEW, _FEWER = (ThreadPoolExecutor(number, thread_name_prefix="check") for number in (4, 2))
 
 
 class DocumentValidator(JSONRequestBodyValidator):  # type: ignore[misc]
@@ -24,28 +45,33 @@ class DocumentValidator(JSONRequestBodyValidator):  # type: ignore[misc]
 
     async def _parse(self, stream: Any, scope: Any) -> Any:
         content = b"".join([message async for message in stream])
+        document = scope["extensions"][POSTED] = await _beside(self._read, content)
+        return document
+
+    def _read(self, content: bytes) -> Any:
         try:
-            return json.loads(content.decode(self._encoding))
-        except (ValueError, LookupError, RecursionError) as exc:
+            document = json.loads(content.decode(self._encoding if self._encoding.lower() in ENCODINGS else "utf-8"))
+        except (ValueError, RecursionError) as exc:
             what = self._refusal.what
             message = "The body is not JSON." if content else f"The body is empty: a {what} in JSON is missing."
             raise self._refusal([Problem("", message)]) from exc
-
-    def _validate(self, body: Any) -> None:
-        found = problems(body, self._name)
+        found = problems(document, self._name)
         if found:
             refused = self._refusal(found)
-            refused.parameters = body if isinstance(body, dict) and _is_json(body) else {}
+            refused.parameters = document if isinstance(document, dict) else {}
             raise refused
+        return document
+
+    def _validate(self, body: Any) -> None:
+        """As it was read, so was it checked."""
 
 
-def _is_json(document: object) -> bool:
-    """Whether what was sent can be sent back: NaN cannot."""
-    try:
-        json.dumps(document, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return True
+async def _beside(check: Callable[[bytes], Any], content: bytes) -> Any:
+    """Run what looks at `content` where nobody else has to wait for it; those of a large one only for each other."""
+    if len(content) <= SMALL:
+        return check(content)
+    threads = _FEW if len(content) <= LARGE else _FEWER
+    return await asyncio.get_running_loop().run_in_executor(threads, check, content)
 
 
 class NamingParameterValidator(ParameterValidator):  # type: ignore[misc]
@@ -67,23 +93,26 @@ class NamingParameterValidator(ParameterValidator):  # type: ignore[misc]
         return f"The {parameter_type} parameter `{param['name']}` is not valid: {error.splitlines()[0][:200]}."
 
 
-LARGE = 1 << 20
-"""Bytes of an answer above which it is a report full of output. Its shape is seen to where it is made; to read it once
-more, here, would keep everybody waiting."""
-
-UNREAD = object()
-
-
 class AnswerValidator(JSONResponseBodyValidator):  # type: ignore[misc]
-    """Checks what is answered, unless that is large."""
+    """Checks what is answered, unless that is a report full of output, whose shape is seen to where it is made."""
 
-    def _parse(self, stream: Any) -> Any:
-        body = b"".join(stream)
-        return UNREAD if len(body) > LARGE else super()._parse(iter([body]))
+    def wrap_send(self, send: Send) -> Send:
+        messages: list[Message] = []
 
-    def _validate(self, body: Any) -> None:
-        if body is not UNREAD:
-            super()._validate(body)
+        async def sent(message: Message) -> None:
+            messages.append(message)
+            if message["type"] == "http.response.start" or message.get("more_body"):
+                return
+            content = b"".join(each.get("body", b"") for each in messages)
+            if len(content) <= ANSWER_MAX:
+                await _beside(self._check, content)
+            while messages:
+                await send(messages.pop(0))
+
+        return sent
+
+    def _check(self, content: bytes) -> None:
+        self._validate(self._parse(iter([content])))
 
 
 VALIDATORS = {

@@ -7,14 +7,17 @@ schema, which says so (validation.py). It yields the path of each offending fiel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from . import formats
 from .measurements.paths import canonical
 
 Path = tuple[str | int, ...]
-Found = Iterator[tuple[Path, str]]
+Message = str | Callable[[], str]
+"""A sentence, or what makes it when it is needed."""
+
+Found = Iterator[tuple[Path, Message]]
+Check = Callable[[object], Found]
 
 SCRIPT_MAX = 2**20
 """Bytes of a script: it travels to a cluster in a ConfigMap, which holds no more."""
@@ -24,6 +27,12 @@ FILES_MAX = 4 * 2**20
 
 ITEMS_MAX = 1000
 """Items of one job, warm-ups included."""
+
+PACKAGES_MAX = 2000
+"""Packages of a lock."""
+
+ELEMENTS_MAX = 1000
+"""Elements of any list that there are rules for."""
 
 VARIABLE_MAX = 2**17
 """Bytes of ``NAME=value`` and the NUL after it: Linux starts no program with a longer one (MAX_ARG_STRLEN)."""
@@ -38,10 +47,13 @@ def files_apart(document: object) -> Found:
         normal = formats.absolute_path(path)
         if first.setdefault(normal, index) != index:
             yield ("files", index, "path"), f"must not be the same file as files[{first[normal]}]"
-    for path, index in first.items():
-        for parent in PurePosixPath(path).parents:
-            if str(parent) in first:
-                yield ("files", first[str(parent)], "path"), f"must not be a directory that files[{index}] is in"
+    above: list[str] = []
+    for path in sorted(first, key=lambda path: f"{path}/"):  # what is in a directory comes directly after it
+        while above and not path.startswith(f"{above[-1]}/"):
+            above.pop()
+        for parent in above:
+            yield ("files", first[parent], "path"), f"must not be a directory that files[{first[path]}] is in"
+        above.append(path)
 
 
 def variables_once(document: object) -> Found:
@@ -113,7 +125,10 @@ def locked_packages(document: object) -> Found:
     """Each locked package has a name that can be one, and comes from an index that the lock knows."""
     lock: Path = ("python", "requirements_locked")
     known = [_object(source).get("name") for source in _list(_at(document, *lock, "_meta").get("sources"))]
-    for name, package in _at(document, *lock, "default").items():
+    packages = _at(document, *lock, "default")
+    if len(packages) > PACKAGES_MAX:  # as the schema says
+        return
+    for name, package in packages.items():
         path: Path = (*lock, "default", name)
         if message := formats.complaint(formats.python_package, name):
             yield path, message
@@ -122,7 +137,7 @@ def locked_packages(document: object) -> Found:
             yield (*path, "index"), "must be the name of one of python.requirements_locked._meta.sources"
 
 
-RULES: tuple[Callable[[object], Found], ...] = (
+RULES: tuple[Check, ...] = (
     files_apart,
     variables_once,
     sizes,
@@ -139,7 +154,8 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+    """Return a list; an empty one where there is none, or one so long that the schema refuses it unread."""
+    return value if isinstance(value, list) and len(value) <= ELEMENTS_MAX else []
 
 
 def _at(document: object, *path: str | int) -> dict[str, Any]:

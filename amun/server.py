@@ -20,6 +20,7 @@ from types import FrameType
 
 from . import engines, lifeline, logs
 from .controller import Controller
+from .hosts import Names
 from .logs import logger
 from .settings import Settings
 
@@ -119,7 +120,7 @@ def control(settings: Settings) -> int:
     if settings.controller_port:
         from . import vitals  # with prometheus_client, which wants to know the directory first
 
-        pages = vitals.Vitals(engine, controller.silence, settings.controller_stall)
+        pages = vitals.Vitals(engine, Names(settings), controller.silence, settings.controller_stall)
         vitals.serve(pages, settings.host, settings.controller_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: controller.stop())

@@ -20,8 +20,10 @@ from .auth import choice
 from .auth.base import Reviewer
 from .auth.middleware import Door, open_paths
 from .engines.base import Engine
+from .fetching import Scripts
 from .gate import Gate
 from .health import Liveness, Readiness
+from .hosts import Hosts, Names
 from .inspections import Inspections
 from .measuring import Measuring
 from .pages.application import Pages
@@ -39,6 +41,7 @@ def create_app(
     logs.configure(settings.log_level, settings.log_format)
     reviewer, limits = reviewer or choice.reviewer(settings), choice.limits(settings)
     engine = engine or engines.load(settings)
+    names = Names(settings)
     seen_by = partial(Inspections, engine, settings, limits=limits, measuring=Measuring(engine))
     formats.quantity("1")  # imports what would make the first submission slow
     app = connexion.FlaskApp(
@@ -55,6 +58,7 @@ def create_app(
     answers.register(app)
     _add_pages(app.app, engine, Readiness(engine, reviewer))
     app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
+    app.add_middleware(Hosts, position=MiddlewarePosition.BEFORE_SWAGGER, names=names)
     app.add_middleware(Session, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(Pages, position=MiddlewarePosition.BEFORE_SWAGGER, service=app)
     app.add_middleware(
@@ -62,10 +66,12 @@ def create_app(
         position=MiddlewarePosition.BEFORE_SWAGGER,
         reviewer=reviewer,
         limits=limits,
+        names=names,
         open_paths=open_paths(metrics=not settings.metrics_auth),
     )
     app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
+    app.add_middleware(Scripts, position=MiddlewarePosition.BEFORE_CONTEXT, settings=settings)
     app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, seen_by=seen_by)
     return app
 
@@ -73,6 +79,14 @@ def create_app(
 def _add_pages(app: flask.Flask, engine: Engine, readiness: Readiness) -> None:
     """What is there beside the API: probes, metrics, its paths."""
     requests = _request_metrics(app)
+
+    @app.before_request
+    def routed() -> None:
+        """What Connexion's routes did not know, it did not check either, even if Flask's know it."""
+        routing = flask.request.environ["asgi.scope"]["extensions"].get("connexion_routing", {})
+        rule = flask.request.url_rule
+        if rule is not None and contract.template(rule.rule) is not None and routing.get("operation_id") is None:
+            flask.abort(404)
 
     @app.get("/api/v1", strict_slashes=False)
     def paths() -> Any:

@@ -23,6 +23,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8080, ge=1, le=65535, description="Port the API listens on.")
+    allowed_hosts: str = Field(
+        "",
+        description="Names by which the service may be asked (the Host of requests), with commas between; those of "
+        "loopback may be where it listens there. Empty on any other address allows all.",
+    )
     workers: int = Field(2, ge=1, description="API worker processes.")
     controller_port: int = Field(
         0, ge=0, le=65535, description="Port of the controller's own /liveness, /readiness and /metrics; 0 for none."

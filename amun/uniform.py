@@ -17,7 +17,7 @@ class UniformRequests:
     * A media type is written in lower case, and is JSON where none is named: nothing else is taken anyhow.
     * HEAD is GET whose body nobody waits for.
     * The root of the API is there without the last slash, too.
-    * No path has a line feed in it: Starlette's routes would not know it, and Flask's would.
+    * No path has a line feed or an empty part in it: Starlette's routes would not know it, and Flask's would.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -25,7 +25,7 @@ class UniformRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if "\n" in scope["path"]:
+            if "\n" in scope["path"] or "//" in scope["path"]:
                 raise HTTPException(404)
             scope = {**scope, "headers": list(scope["headers"])}
             if "transfer-encoding" in Headers(scope=scope):

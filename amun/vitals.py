@@ -11,6 +11,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -21,7 +22,9 @@ from prometheus_client.registry import Collector
 
 from . import metrics
 from .engines.base import Engine
+from .errors import AmunError
 from .health import Readiness
+from .hosts import Names
 from .logs import logger
 
 JSON = "application/json"
@@ -39,12 +42,14 @@ class Vitals:
     """WSGI application.
 
     Args:
+        names: by which the controller may be asked.
         silence: for how many seconds the loop has finished nothing.
         stall: from how many on it is taken to be stuck.
     """
 
-    def __init__(self, engine: Engine, silence: Callable[[], float], stall: float) -> None:
+    def __init__(self, engine: Engine, names: Names, silence: Callable[[], float], stall: float) -> None:
         self._engine = engine
+        self._names = names
         self._silence = silence
         self._stall = stall
         self._readiness = Readiness(engine)
@@ -53,12 +58,16 @@ class Vitals:
         self._pages = {"/liveness": self._liveness, "/readiness": self._ready, "/metrics": self._metrics}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        page = self._answer(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        page = self._answer(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("HTTP_HOST"))
         headers = [("Content-Type", page.content_type), ("Content-Length", str(len(page.content)))]
         start_response(page.status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [page.content]
 
-    def _answer(self, method: str, path: str) -> Page:
+    def _answer(self, method: str, path: str, host: str | None) -> Page:
+        try:
+            self._names.check(path, [] if host is None else [host])
+        except AmunError as exc:
+            return _refusal(f"{exc.status} {HTTPStatus(exc.status).phrase}", str(exc))
         if path not in self._pages:
             return _refusal("404 Not Found", f"There is no {path} here.")
         if method not in ("GET", "HEAD"):

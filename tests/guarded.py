@@ -20,6 +20,9 @@ from amun.settings import Settings
 Headers = Iterable[tuple[bytes, bytes]]
 
 DOCUMENT = {"base": "debian:12", "script": "true"}
+NAME = "amun.example"
+"""What it is called where it is not asked by an address of this machine."""
+
 NAMES = ("alice", "bob", "root")
 """Callers; the last one sees all."""
 
@@ -52,11 +55,11 @@ class Guarded:
         made = {name: new_key(name, admin=name == "root") for name in NAMES}
         self.keys = {name: key for name, (key, _) in made.items()}
         self.file.write_text("".join(f"{entry}\n" for _, entry in made.values()))
-        given = {"auth": "keys", "api_keys": self.file, "log_level": "CRITICAL", **settings}
+        given = {"auth": "keys", "api_keys": self.file, "log_level": "CRITICAL", "allowed_hosts": NAME, **settings}
         self.settings = Settings(state_dir=directory / "state", engine="podman", **given)
         self.engine = StillEngine(self.settings)
         self.app = create_app(self.settings, self.engine, reviewer)
-        self.client = self.app.test_client(follow_redirects=False)
+        self.client = self.app.test_client(base_url="http://localhost", follow_redirects=False)
 
     def ask(self, who: str | None, method: str, path: str, **options: Any) -> Any:
         """The response to a caller: one of `NAMES`, None for nobody, or another credential."""
@@ -72,8 +75,11 @@ class Guarded:
         return accepted
 
     def raw(self, path: str, headers: Headers = (), method: str = "GET", body: bytes = b"", **scope: Any) -> Answer:
-        """The answer to a request just as it is given: nothing is tidied up on its way."""
+        """The answer to a request just as it is given, but for a Host where there is none: nothing is tidied up."""
         answer = Answer()
+        given = list(headers)
+        if not any(name.lower() == b"host" for name, _ in given):
+            given.insert(0, (b"host", NAME.encode()))
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -86,6 +92,6 @@ class Guarded:
 
         asked = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
         connection = {"client": ("192.0.2.1", 40000), "server": ("192.0.2.2", 8080), "scheme": "http"}
-        whole = {**asked, **connection, "http_version": "1.1", "root_path": "", "headers": list(headers), **scope}
+        whole = {**asked, **connection, "http_version": "1.1", "root_path": "", "headers": given, **scope}
         asyncio.run(self.app(whole, receive, send))
         return answer

@@ -54,11 +54,11 @@ class Limits:
 
     def request(self, caller: Caller) -> None:
         """One more request."""
-        self._count(self._requests, _account(caller), "requests")
+        self._count(self._requests, account(caller), "requests")
 
     def submission(self, caller: Caller) -> None:
         """One more submission."""
-        self._count(self._submissions, _account(caller), "submissions")
+        self._count(self._submissions, account(caller), "submissions")
 
     def failure(self, address: str) -> None:
         """One more credential that nobody knew."""
@@ -93,7 +93,8 @@ def _per_minute(number: int, what: str) -> RateLimitItem | None:
     return RateLimitItemPerMinute(number, namespace=what) if number else None
 
 
-def _account(caller: Caller) -> str:
+def account(caller: Caller) -> str:
+    """What a caller is counted by."""
     return f"name {caller.name}" if caller.name is not None else f"address {_network(caller.address)}"
 
 

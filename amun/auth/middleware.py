@@ -13,11 +13,10 @@ from dataclasses import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import Forbidden, Unauthenticated
+from ..hosts import PROBES, SAFE, Names, values
 from .base import ANYBODY, Caller, Reviewer, note
 from .credentials import credential
 from .limits import Limits
-
-PROBES = frozenset({"/liveness", "/readiness"})
 
 DESCRIPTION = frozenset({"/api/v1", "/api/v1/", "/api/v1/openapi.json", "/api/v1/openapi.yaml", "/api/v1/ui"})
 """What describes the API: the same everywhere, and needed to fill in a token in Swagger UI."""
@@ -34,11 +33,15 @@ class Door:
 
     Args:
         reviewer: tells whose a credential is; without one, nobody is asked.
+        names: by which the service may be asked, also by its own pages.
         open_paths: what needs no credential; everything else does, whether there is anything or not.
     """
 
-    def __init__(self, app: ASGIApp, reviewer: Reviewer | None, limits: Limits, open_paths: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, reviewer: Reviewer | None, limits: Limits, names: Names, open_paths: frozenset[str]
+    ) -> None:
         self._app = app
+        self._names = names
         self._reviewer = reviewer
         self._limits = limits
         self._open = open_paths
@@ -47,6 +50,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_open(scope):
             caller = await self._caller(scope)
+            self._names.check_origin(scope["method"], values(scope, b"host"), values(scope, b"origin"))
             self._limits.request(caller)
             note(scope, caller)
         await self._app(scope, receive, send)
@@ -85,7 +89,7 @@ def open_paths(metrics: bool) -> frozenset[str]:
 
 def _refuse_foreign_pages(scope: Scope) -> None:
     """Where nobody is asked, a browser on this machine must not be made to ask by a page from elsewhere."""
-    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+    if scope["method"] in SAFE:
         return  # a page from elsewhere cannot read the answer
     if any(name == b"sec-fetch-site" and value in (b"cross-site", b"same-site") for name, value in scope["headers"]):
         raise Forbidden("A page from elsewhere may not use this service by your browser.")

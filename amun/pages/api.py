@@ -12,6 +12,9 @@ from starlette.types import ASGIApp
 
 ROOT = "/api/v1"
 
+PASSED = ("host", "authorization", "x-api-key")
+"""Headers of the visitor's that are those of the call."""
+
 WAIT = 300.0
 """Seconds that the HTTP client would wait; the transport within one process knows no such thing."""
 
@@ -33,9 +36,9 @@ class Api:
     """
 
     def __init__(self, app: ASGIApp, request: Request, token: str | None = None) -> None:
-        headers = {name: request.headers[name] for name in ("authorization", "x-api-key") if name in request.headers}
+        headers = {name: request.headers[name] for name in PASSED if name in request.headers}
         if token is not None:
-            headers = {"authorization": f"Bearer {token}"}
+            headers = {**headers, "authorization": f"Bearer {token}"}
         client = request.client or ("", 0)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(client[0], client[1]))
         self._client = httpx.AsyncClient(

@@ -48,7 +48,9 @@ def ask(tmp_path: Path) -> Callable[[Exception], Callable[..., Any]]:
         engine = mock.create_autospec(Engine, instance=True)
         for method in Engine.__abstractmethods__:
             getattr(engine, method).side_effect = exception
-        client = create_app(Settings(state_dir=tmp_path, log_level="CRITICAL"), engine).test_client()
+        client = create_app(Settings(state_dir=tmp_path, log_level="CRITICAL"), engine).test_client(
+            base_url="http://localhost"
+        )
 
         def request(method: str, path: str) -> Any:
             submits = method == "POST" and not path.endswith("/cancel")

@@ -74,7 +74,7 @@ GET     /nowhere                                             -      401    401  
 GET     /api/v1/nowhere                                      -      401    401    404    404    404
 PUT     /api/v1/inspect                                      -      401    401    405    405    405
 OPTIONS /api/v1/inspect                                      -      401    401    405    405    405
-GET     /api/v1//inspect                                     -      401    401    308    308    308
+GET     /api/v1//inspect                                     -      401    401    404    404    404
 """
 
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]

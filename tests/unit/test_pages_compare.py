@@ -41,7 +41,9 @@ def scenes() -> list[Scene]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
     settings = Settings(state_dir=tmp_path_factory.mktemp("state"), engine="podman", auth="none", log_level="CRITICAL")
-    return create_app(settings, ScriptedEngine(scenes())).test_client(follow_redirects=False)
+    return create_app(settings, ScriptedEngine(scenes())).test_client(
+        base_url="http://localhost", follow_redirects=False
+    )
 
 
 def names(*identifiers: str) -> list[str]:

@@ -20,6 +20,7 @@ from amun.controller import Controller
 from amun.engines.base import Queue
 from amun.engines.podman.engine import PodmanEngine
 from amun.errors import EngineUnavailable
+from amun.hosts import Names
 from amun.settings import Settings
 from amun.vitals import Vitals, serve
 from tests.cluster.apiserver import ApiServer
@@ -69,7 +70,7 @@ class Site:
 
     def __init__(self, engine: Reluctant) -> None:
         self.silence = 0.0
-        self.server = serve(Vitals(engine, lambda: self.silence, stall=60), "127.0.0.1", 0)
+        self.server = serve(Vitals(engine, Names(Settings()), lambda: self.silence, stall=60), "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def get(self, path: str, method: str = "GET") -> requests.Response:
@@ -133,7 +134,7 @@ def test_one_who_connects_and_says_nothing_holds_up_nobody(site: Site) -> None:
 
 def test_it_can_listen_on_ipv6(engine: Reluctant) -> None:
     try:
-        server = serve(Vitals(engine, lambda: 0.0, stall=60), "[::1]", 0)
+        server = serve(Vitals(engine, Names(Settings()), lambda: 0.0, stall=60), "[::1]", 0)
     except OSError:
         pytest.skip("no IPv6 on this machine")
     answer = requests.get(f"http://[::1]:{server.server_port}/liveness", timeout=10)
