@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from . import failures
 from .dockerfile import HELPERS, PURPOSES
 
 _MAX = 500  # characters of a tool's line that go into a message
@@ -20,16 +21,6 @@ _PULL = re.compile(
 )
 _ERROR = re.compile(r"^(?:Error|error): (?P<cause>.*)$", re.MULTILINE)
 _DOING = re.compile(r"^(?:Error|error): (?:build error: |creating build container: |initializing source \S+: )*")
-
-# How the tools that builds run begin the line that says what is wrong, the most telling kind first.
-_TELLING = (
-    re.compile(r"ERROR: (?:No matching distribution|Cannot install).*|ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"),
-    re.compile(r"(?:cause: |╰─▶ ).+|.*\(no such package\)"),  # uv, apk
-    re.compile(r"(?:E|ERROR|Error|error|fatal|FATAL): .*|No provider of .*"),
-    re.compile(r".*\b(?:[Ee]rror|ERROR|not found)\b.*"),
-    re.compile(r".+"),
-)
-_NOISE = re.compile(r"^(?:time=\"|\[Warning\]|\s*\[notice\]|WARNING: |debconf: |--> |[IWE]\d{4} )")
 
 
 class Failure(NamedTuple):
@@ -61,7 +52,7 @@ def _step_failure(before: str, text: str, cause: str) -> Failure:
     what = f"{_purpose(text)} failed ({where}{cause.removeprefix('while running runtime: ')})"
     if cause.endswith("exit status 137") or "Killed signal" in output or "container exited on killed" in output:
         return Failure("OutOfMemoryKilled", _sentence(f"{what}: a program was killed, most likely for want of memory"))
-    said = _telling_line(output)
+    said = failures.sentence(output)
     return Failure("BuildFailed", _sentence(f"{what}: {said}" if said else what))
 
 
@@ -71,16 +62,6 @@ def _purpose(text: str) -> str:
         if f"{HELPERS}/{name}" in text:
             return purpose
     return _shorten(text, 80)
-
-
-def _telling_line(output: str) -> str:
-    """Return the last of the lines of the most telling kind that there is."""
-    lines = [line.strip() for line in output.splitlines() if not _NOISE.match(line)]
-    for kind in _TELLING:
-        for line in reversed(lines):
-            if said := kind.match(line):
-                return said[0]
-    return ""
 
 
 def _base(log: str) -> str:

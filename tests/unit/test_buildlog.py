@@ -1,12 +1,19 @@
 """A failed build says in one sentence which step failed and what the tool in it said."""
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amun.buildlog import failed_step
+from amun.failures import TABLE, sentence
 
 RECORDED = Path(__file__).parents[3] / "shared" / "cluster" / "recorded"
+
+CASES = sorted((Path(__file__).parent.parent / "cases" / "builds").glob("*.log"))
+WORDS = sorted({word for pattern, _ in TABLE for word in re.findall(r"[A-Za-z][A-Za-z ]{3,}", pattern.pattern)})
 
 PODMAN = """\
 STEP 1/9: FROM localhost/base:bookworm
@@ -75,7 +82,8 @@ error: build error: building at STEP "RUN echo about to fail; exit 7": while run
             "ERROR: Cannot install six<1.16 because these package versions have conflicting dependencies.\n"
             "    The user requested (constraint) six==1.16.0\nERROR: ResolutionImpossible: for help visit https://…",
             "Installing Python packages failed (step 4/9, exit status 1): "
-            "ERROR: Cannot install six<1.16 because these package versions have conflicting dependencies.",
+            "ERROR: Cannot install six<1.16 because these package versions have conflicting dependencies: "
+            "The user requested (constraint) six==1.16.0.",
             id="pip-conflict",
         ),
         pytest.param(
@@ -85,7 +93,7 @@ error: build error: building at STEP "RUN echo about to fail; exit 7": while run
             "    six==1.16.0 from https://…\n"
             "11-23-26 12:40:16 micropipenv  ERROR  Failed to install requirements, dependency 'six' could not be",
             "Installing the locked Python packages failed (step 4/9, exit status 3): "
-            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES.",
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES: six==1.16.0.",
             id="micropipenv",
         ),
         pytest.param(
@@ -112,6 +120,21 @@ error: build error: building at STEP "RUN echo about to fail; exit 7": while run
 def test_step_and_words_of_the_tool_are_said(program: str, code: int, output: str, message: str) -> None:
     log = PODMAN.format(program=program, code=code, output=output)
     assert failed_step(log) == ("BuildFailed", message)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_what_a_person_would_quote_of_a_failed_build_is_said(case: Path) -> None:
+    """Each case names its source: the tool that was really run, or where its log is public."""
+    (source, says), output = (case.read_text().partition("\n\n")[0].splitlines(), case.read_text().partition("\n\n")[2])
+    assert source.startswith("source: ")
+    assert sentence(output) == says.removeprefix("says: ")
+
+
+@given(st.lists(st.sampled_from([*"\n \t-:('╰│", *WORDS]) | st.text(max_size=5), max_size=60).map("".join))
+def test_any_output_at_all_has_a_sentence_of_one_line(output: str) -> None:
+    said = sentence(output)
+    assert "\n" not in said
+    assert "\r" not in said
 
 
 @pytest.mark.parametrize(

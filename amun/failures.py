@@ -1,0 +1,294 @@
+"""What the tools that builds run say when they fail: a table from the pattern of their words to one sentence.
+
+A sentence is what a person would quote of the log to another, in the tool's own words. To add one: a row in `TABLE`,
+above what it is more telling than, and the log as a case in tests/cases/builds, with the sentence expected of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+
+Sentence = str | Callable[[re.Match[str]], str | None]
+"""A template for `re.Match.expand`, or a function that may find nothing in it."""
+
+_MOST = 3  # of several lines of one kind are quoted
+_LOOKED_AT = 50  # places where a row applies
+_LINE = 1000  # characters of a line that are looked at, so that no row takes long; of pip's lists of versions more
+
+# Colours; the frames that pip, uv and pipenv draw around what the tools below them said.
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_FRAME = re.compile(r"^[ \t]*(?:[│┃╎|] ?|\[pipenv\.exceptions\.\w+\]: ?)+")
+_VERSIONS = ("ERROR: Ignored the following versions", "ERROR: Could not find a version")
+_NOISE = re.compile(
+    r"time=\"|\[Warning\]| *\[notice\]|debconf: |--> |[IWE]\d{4} |note: |hint: |╰─> See above| *\[end of output\]"
+    r"|Choose from above solutions|Continue\? \[|Abort, retry, ignore\?|Unblock or discard\?|Please see the above error"
+    r"|Problem occurred during or after|Installation has been aborted|\(try to add '--|rpm: "
+)
+_FAILED = re.compile(r"^ *(?:ERROR: )?Failed building wheel for (\S+)|^╰─> (?!See )(\S+)$", re.MULTILINE)
+_BEGUN = re.compile(
+    r"^ *\S+ Failed to (?:build|download|download and build) `([^`\n]+)|^Collecting ([^\s@]+)",
+    re.MULTILINE,
+)
+
+
+def sentence(output: str) -> str:
+    """Return the sentence that says why a step with this output failed; empty where it says nothing."""
+    text = _plain(output)
+    for pattern, template in TABLE:
+        if said := list(itertools.islice(_said(pattern, template, text), _MOST)):
+            return "; ".join(said)
+    for kind in ANYTHING:
+        if lines := kind.findall(text):
+            return _line(lines[-1])
+    return ""
+
+
+def _plain(output: str) -> str:
+    """The output without colours, frames and noise, in lines that are not too long to look through."""
+    lines = (_FRAME.sub("", line) for line in _ESCAPES.sub("", output.replace("\r", "\n")).split("\n"))
+    kept = (line.rstrip() for line in lines if not _NOISE.match(line))
+    return "\n".join(line[: 10 * _LINE if line.startswith(_VERSIONS) else _LINE] for line in kept)
+
+
+def _said(pattern: re.Pattern[str], template: Sentence, text: str) -> Iterator[str]:
+    """What a row has to say, each of it once."""
+    told = set()
+    for match in itertools.islice(pattern.finditer(text), _LOOKED_AT):
+        found = match.expand(template) if isinstance(template, str) else template(match)
+        if found and (line := _line(found)) not in told:
+            told.add(line)
+            yield line
+
+
+def _line(text: str) -> str:
+    """Make one line of several, with commas between what stood in lines of its own."""
+    lines = [" ".join(line.split()).removeprefix("- ") for line in text.splitlines()]
+    return ", ".join(line for line in lines if line).replace(":,", ":").rstrip(" .,:")
+
+
+def _building(match: re.Match[str]) -> str:
+    """The line, and which Python package was being built: the next that fails by name, or the last one begun."""
+    failed = _FAILED.search(match.string, match.end())
+    begun = None if failed else _last(_BEGUN, match.string[: match.start()])
+    package = next(filter(None, (failed or begun).groups()), "") if failed or begun else ""  # type: ignore[union-attr]
+    return match[1] if not package or package in match[1] else f"{match[1]} (building {package})"
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    last = None
+    for last in pattern.finditer(text):  # noqa: B007
+        pass
+    return last
+
+
+def _versions(match: re.Match[str]) -> str:
+    """No version of a package fits: what there is, and what there would be for another Python."""
+    said = f"ERROR: No matching distribution found for {match['wanted']}"
+    exact, there = match["wanted"].partition("==")[2], match["there"]
+    others = [entry.partition(" Requires-Python ")[::2] for entry in (match["ignored"] or "").split("; ")]
+    for version, python in reversed(others):
+        if python and (version == exact or (not exact and there == "none")):
+            return f"{said}: {version} requires Python {python}"
+    if there == "none":
+        return said
+    versions = there.split(", ")
+    return f"{said} (from versions: {there if len(versions) < 4 else f'{versions[0]} … {versions[-1]}'})"
+
+
+def _unreachable(match: re.Match[str]) -> str | None:
+    """pip tried for the last time, and then had nothing: what urllib3 says, of which the last part is the system's."""
+    if "(from versions: none)" not in match.string[match.end() :]:
+        return None
+    cause = re.sub(r"^.*<[^>]*>: ", "", match[2]).strip("\"', ")
+    return f"The package index cannot be reached: {cause if ' ' in cause else match[1]}"
+
+
+_RAISED = re.compile(r"^ *((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Timeout|Found)\b(?:: .*)?)$", re.MULTILINE)
+
+
+def _raised(match: re.Match[str]) -> str | None:
+    """The exception that a traceback ends with."""
+    last = _last(_RAISED, match[1])
+    return last[1] if last else None
+
+
+def _causes(match: re.Match[str]) -> str:
+    """Of a chain of causes the first, which says what was being done, and the last, which says why it could not."""
+    causes = [line.partition(": ")[2] for line in match[1].splitlines()]
+    return "cause: " + ": ".join(dict.fromkeys((causes[0], causes[-1])))
+
+
+def _own_words(match: re.Match[str]) -> str | None:
+    """What the program of a package printed: the exception, its last word on an error, or else its first words."""
+    lines = [line.strip() for line in match[1].splitlines() if line.strip()]
+    error = next((line for line in reversed(lines) if re.match(r"(?:\w+ )?(?:[Ee]rror|ERROR)\b", line)), None)
+    said = _raised(match) or error or " ".join(lines[:2])
+    package = _FAILED.search(match.string, match.end()) or _last(_BEGUN, match.string[: match.start()])
+    name = next(filter(None, package.groups()), "") if package else ""
+    return said if not said or not name or name in said else f"{said} (building {name})"
+
+
+def _row(pattern: str, said: Sentence = r"\1") -> tuple[re.Pattern[str], Sentence]:
+    return re.compile(pattern, re.MULTILINE), said
+
+
+# In patterns: no \s, which goes over ends of lines, and no two unlimited `.*` in one line: the output is a stranger's.
+TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
+    # What Amun's own programs of a build found
+    _row(r"^(ERROR: (?:a script of the package \S+ failed: |\S+ says that it has installed everything, but ).*)"),
+    _row(r"^(ERROR: \S+ ended well, but .*)"),
+    # No space
+    _row(r"^(.*(?:No space left on device|[Dd]isk quota exceeded).*)"),
+    _row(r"^ *(E: You don't have enough free space in .*|At least \S+ more space needed on the .*)"),
+    # Hashes
+    _row(r"^ *(ERROR: THESE PACKAGES DO NOT MATCH THE HASHES).*\n+ +(\S+) from ", r"\1: \2"),
+    _row(r"^ *(ERROR: THESE PACKAGES DO NOT MATCH THE HASHES)"),
+    _row(r"(Hash mismatch for `[^`\n]+`)", r"cause: \1"),
+    _row(r"^ *(ERROR: (?:Hashes are required in|In) --require-hashes mode), .*\n+((?: +\S.*\n?)+)", r"\1: \2"),
+    # The network, where it decided
+    _row(
+        r"^WARNING: Retrying \(Retry\(total=0,.{0,200}?after connection broken by '(\w+)\((.*)\)': \S+$", _unreachable
+    ),
+    _row(r"^(?:WARNING: )?(Could not fetch URL .*)"),
+    _row(
+        r"^E: (Failed to fetch \S+ .{0,300}?"
+        r"(?:resolv|onnect|timed out|ertificate|[Pp]roxy|[Hh]andshake|unreachable).*)"
+    ),
+    _row(r"((?:curl: \(\d+\)|wget: unable to resolve|wget: bad address) .*)"),
+    _row(r"^ *(?:- )?((?:Status code: \d+|Curl error \(\d+\)).*)"),
+    _row(r"^(Cannot find a valid baseurl for repo: .*)"),
+    _row(r"(\[Errno 14\] .*)"),
+    _row(r"^(Download \(curl\) error for .*\n(?:Error code:.*\n)?Error message:.*)"),
+    _row(r"^Repository '(.*)' is invalid\.\n(.*)", r"Repository '\1' is invalid: \2"),
+    _row(r"^(Conda(?:HTTP|SSL|Connection)Error: .*)"),
+    _row(r"^ *(fatal: (?:unable to access|repository|[Cc]ould not|couldn't|Authentication|remote|reference).*)"),
+    # Signatures of repositories and packages
+    _row(r"^[WE]: ((?:GPG error: |An error occurred during the signature verification).*)"),
+    _row(r"^E: (The repository '.*' (?:is not signed|does not have a Release file|no longer has a Release file).*)"),
+    _row(r"^E: (Release file for .*)"),
+    _row(r"^(Public key for .* is not installed|.*GPG check FAILED.*|.*Signature verification failed .*)"),
+    # Scripts and files of native packages
+    _row(r"^(dpkg: error processing (?:package|archive) .*\n.+)"),
+    _row(r"^(dpkg: dependency problems .*\n(?: .+\n?)+)"),
+    # Native packages that do not go together, or lack what they need
+    _row(r"(nothing provides .{1,300}? needed by .+)$"),
+    _row(r"^Error: Package: (.*)\n +(Requires: .*)$", r"\1 \2"),
+    _row(r"^[ -]*(?:Problem(?: \d+)?: )?(?:\d+: )?((?:package )?\S+ conflicts with .+ provided by .+)$"),
+    _row(
+        r"^[ -]*(?:Problem(?: \d+)?: )?(?:\d+: )?"
+        r"((?:cannot install both|package \S+ obsoletes|package .{1,300}? is filtered out"
+        r"|nothing provides).*)$"
+    ),
+    _row(r"^ *([Ff]ile /\S+ conflicts (?:between|with) .*)"),
+    _row(
+        r"^File (/\S+)\n +from install of\n +(.*)\n +conflicts with file from (?:install of|package)\n +(.*)",
+        r"file \1 from install of \2 conflicts with file from \3",
+    ),
+    _row(r"^ *Problem(?: \d+)?: (?:\d+: )?(?!conflicting requests$)(.*)$"),
+    _row(r"^The following packages have unmet dependencies:\n((?: +\S.*\n)+)"),
+    _row(r"^E: (Unable to satisfy dependencies\..*\n(?: {3}.*\n?)*)"),
+    _row(r"^ *(\S+-r\d+):\n *((?:breaks|conflicts|masked in): .*)", r"\1 \2"),
+    # Native packages that there are not, since no list of them could be had
+    _row(
+        r"^W: (Failed to fetch \S+ .{0,300}?"
+        r"(?:resolv|onnect|timed out|ertificate|[Pp]roxy|[Hh]andshake|unreachable).*)"
+    ),
+    _row(
+        r"^(?:WARNING|ERROR): (?:Ignoring |fetching |opening |updating and opening )?"
+        r"(https?://\S+: (?:DNS|temporary error|"
+        r"network|TLS|remote server|operation timed out|[Cc]onnection|Permission denied|UNTRUSTED|BAD|No such file).*)"
+    ),
+    # Native packages that there are not
+    _row(
+        r"^(E: (?:Unable to locate package |Package '.*' has no installation candidate|Version '.*' for "
+        r"|Release '.*' for "
+        r"|Couldn't find task ).*)"
+    ),
+    _row(r"^ *(\S.* \((?:no such package|missing)\)):?$"),
+    _row(r"^(No provider of .* found)"),
+    _row(r"^([Ee]rror: (?:Unable to find a match: |No package matches ).*)"),
+    _row(
+        r"^(No match for argument: .*|No package \S+ available\.?|Warning: Group .* does not exist\."
+        r"|Module or Group '.*' is not available\.)"
+    ),
+    # Native packages that cannot be had
+    _row(r"^(E: Failed to fetch .*)"),
+    _row(r"^(Package \".*\" from local repository .* has incorrect checksum)"),
+    _row(r"^(Package \S+ .*seems to be corrupted during transfer)"),
+    _row(r"^(File '.*' not found on medium .*)"),
+    _row(r"^(Error: Transaction (?:test|check) error:\n(?: +.+\n?)+)"),
+    _row(r"^(ERROR: .*: trying to overwrite .*)"),
+    _row(r"^ *(Error: (?:Failed to download metadata for repo|Cannot prepare internal mirrorlist).*)"),
+    # conda
+    _row(
+        r"^((?:PackagesNotFoundError|ResolvePackageNotFound|(?:LibMamba)?UnsatisfiableError):.*)"
+        r"\n+((?: *(?:-|└─|├─) .*\n+)+)",
+        r"\1\n\2",
+    ),
+    _row(r"^ *[└├]─ (.* (?:does not exist|is not installable|is requested and can be installed|conflicts).*)"),
+    _row(r"^((?:Conda\w*|Env\w*|Package\w*|NoWritable\w*|Directory\w*|Invalid\w*)Error: .*)"),
+    # Python packages that do not go together, or that there are not
+    _row(
+        r"^(ERROR: Cannot install .* because these package versions have conflicting dependencies)\.\n+"
+        r"(?:The conflict is caused by:\n)?((?: {4}.*\n)+)",
+        r"\1: \2",
+    ),
+    _row(r"^(ERROR: Cannot install .*)"),
+    _row(r"([Rr]equested \S+ from .* has inconsistent .*)"),
+    _row(
+        r"^(?:ERROR: Ignored the following versions that require a different python version: (?P<ignored>.*)\n)?"
+        r"ERROR: Could not find a version that satisfies the requirement .*\(from versions: (?P<there>.*)\)\n"
+        r"(?:.*\n){0,9}?ERROR: No matching distribution found for (?P<wanted>\S+)",
+        _versions,
+    ),
+    _row(
+        r"^ *(ERROR: (?:No matching distribution|Package '.*' requires a different Python"
+        r"|.* is not a supported wheel).*)"
+    ),
+    # Python packages that cannot be built: what the compiler, or the program of the package, said
+    _row(r"^ *(.*(?:fatal error: \S+: No such file or directory|cannot find -l\S+).*)", _building),
+    _row(r"^ *((?:error: command|unable to execute|error: linker) .*(?:No such file|not found).*)", _building),
+    _row(
+        r"^ *(.*\b(?:gcc|g\+\+|cc|c\+\+|clang|gfortran|rustc|cargo|cmake|make|ninja|swig|pkg-config|javac|nvcc|git): "
+        r"(?:\d+: )?(?:command )?not found.*)",
+        _building,
+    ),
+    _row(
+        r"^ *(error: can't find Rust compiler|Cargo, the Rust package manager, is not installed.*"
+        r"|error: linker `.*` not found"
+        r"|error: package `.*` cannot be built because it requires rustc .*)",
+        _building,
+    ),
+    _row(
+        r"^ *((?:[Ee]rror|Exception|ERROR|RuntimeError|OSError): .*(?:not found|must be installed|[Uu]nable to find|"
+        r"[Cc]an ?not find|could not (?:find|be found)|Did not find|is not installed|Unknown compiler).*)",
+        _building,
+    ),
+    _row(r"^ *(CMake Error.*(?:\n+ +.+)?|\S+ ERROR: (?:Dependency|Unknown compiler|Program|Could not) .*)", _building),
+    _row(r"^ *(The headers or library files could not be found for .*)", _building),
+    _row(r"^ *(error in \S+ setup command: .*)"),
+    _row(r"^ *(ERROR: Cannot find command '.*)"),
+    _row(r"^ *(\S+:\d+:(?:\d+:)? (?:fatal )?error: .*)", _building),
+    _row(r"^ *(error\[E\d+\]: .*)", _building),
+    _row(r"^ *(?:╰─> \[\d+ lines? of output\]|\[std(?:out|err)\])\n((?: {4,}.*\n|\n)+)", _own_words),
+    # pip itself, and uv
+    _row(r"^ERROR: Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised),
+    _row(
+        r"^ *╰─▶ ((?!Call to |The build backend).+(?:\n {5,}\S.*)*)",
+        lambda match: " ".join(match[1].split()),
+    ),
+    _row(r"^((?: *[Cc]ause(?:d by)?: .*\n?)+)", _causes),
+)
+"""Pattern → sentence, the most telling first. What the first row that applies says is told, three times at most."""
+
+ANYTHING = (
+    re.compile(
+        r"^.*?((?:\bE|ERROR|[Ee]rror|fatal|FATAL): (?!Exception:$|subprocess-exited|metadata-gen|legacy-).*)$",
+        re.MULTILINE,
+    ),
+    re.compile(r"^(.*\b(?:[Ee]rror|ERROR|not found)\b.*)$", re.MULTILINE),
+    re.compile(r"^(.*\S.*)$", re.MULTILINE),
+)
+"""How lines begin that say what is wrong, whatever tool they are of; the last one of a kind counts."""
