@@ -1,19 +1,23 @@
 """The helper programs of a build, as far as they can be tried without an image."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from amun.build import get_pip
+from amun.build import get_pip, installed, settings
 
 NATIVE = Path(get_pip.__file__).with_name("native.sh")
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 APT = (
     "apt-get -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o Acquire::Retries=3 -o Acquire::Languages=none"
+    " -o APT::Cmd::Pattern-Only=true"
 )
 
 PAGE = """
@@ -29,26 +33,85 @@ PAGE = """
 """
 
 
-class Image:
-    """A directory with the programs that an image has, each of which notes how it is called."""
+PLACES = ("/opt/amun/build", "/run/amun", "/var/lib/apt/lists")
+"""What native.sh touches of an image besides its programs."""
 
-    def __init__(self, directory: Path, *programs: str) -> None:
-        self.directory = directory
-        self.calls = directory / "calls"
-        self.calls.touch()
-        for program in ("rm", *programs):
-            path = directory / program
-            path.write_text(f'#!/bin/sh\nprintf "%s" {program} >>{self.calls}\n'
-                            f'printf " <%s>" "$@" >>{self.calls}\necho >>{self.calls}\n')  # fmt: skip
+SHIM = """#!/bin/sh
+if [ $1 = info ]; then shift; set -- rpm "$@"; else
+    printf "%s" {program} >>{root}/calls; printf " <%s>" "$@" >>{root}/calls; echo >>{root}/calls
+    for word; do case $word in
+        install | add) while read -r line; do echo "$line"; done <{root}/says; exit {code} ;;
+    esac; done
+    exit 0
+fi
+"""
+RPM = """#!/bin/sh
+list={root}/names
+for word; do if [ "$word" = --whatprovides ]; then list={root}/provided; fi; done
+while read -r line; do if [ "$line" = "$word" ]; then exit 0; fi; done <$list
+exit 1
+"""
+DPKG_QUERY = """#!/bin/sh
+case $# in
+3)  while read -r line; do
+        if [ "$line" = "$3" ]; then echo "install ok installed"; exit; fi
+    done <{root}/names
+    exit 1 ;;
+*)  echo "deinstall ok config-files, , gone, "; echo "install ok installed, , , "
+    while read -r line; do echo "install ok installed, , other, $line, last"; done <{root}/provided ;;
+esac
+"""
+
+
+class Image:
+    """A directory with the programs that an image has, and beside them all that they may touch: its native.sh knows no
+    other place, whatever a shell has built in. Managers note how they are called, and `says` is said when one installs;
+    `names` are installed, and something that provides what is `provided`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *managers: str,
+        names: str = "vim;which",
+        provided: str = "",
+        says: str = "",
+        code: int = 0,
+    ) -> None:
+        self.root = directory
+        text = NATIVE.read_text()
+        for place in PLACES:
+            (directory / place[1:]).mkdir(parents=True)
+            text = text.replace(place, f"{directory}{place}")
+        (directory / "native.sh").write_text(text)
+        (directory / "var/lib/apt/lists/list").touch()
+        for name, content in {"calls": "", "says": says}.items():
+            (directory / name).write_text(content)
+        for name, words in {"names": names.split(";"), "provided": provided.split(";")}.items():
+            (directory / name).write_text("".join(f"{word}\n" for word in words if word))
+        programs = {program: f'#!/bin/sh\nexec {shutil.which(program)} "$@"\n' for program in ("rm", "tee")}
+        programs |= dict.fromkeys(managers, SHIM) | {"rpm": RPM, "dpkg-query": DPKG_QUERY}
+        if "apk" in managers:
+            programs["apk"] = SHIM + RPM.partition("\n")[2]
+        (directory / "bin").mkdir()
+        for program, content in programs.items():
+            path = directory / "bin" / program
+            path.write_text(content.replace("{root}", str(directory)).replace("{program}", program)
+                            .replace("{code}", str(code)))  # fmt: skip
             path.chmod(0o755)
 
     def run(self, shell: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Only the image's own programs are on PATH: nothing of this machine is touched."""
-        command = [str(shutil.which(shell)), *(["sh"] if shell == "busybox" else []), str(NATIVE), *arguments]
-        return subprocess.run(command, env={"PATH": str(self.directory)}, capture_output=True, text=True, check=False)
+        applet = ["sh"] if shell == "busybox" else []
+        command = [str(shutil.which(shell)), *applet, str(self.root / "native.sh"), *arguments]
+        environment = {"PATH": str(self.root / "bin")}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def called(self) -> list[str]:
-        return self.calls.read_text().splitlines()
+        return (self.root / "calls").read_text().splitlines()
+
+
+def test_the_native_program_touches_no_other_places_of_an_image() -> None:
+    named = re.findall(r"(?<![\w}])/[a-z][\w./-]*", re.sub(r"^\s*#.*$", "", NATIVE.read_text(), flags=re.MULTILINE))
+    assert {name for name in named if not name.startswith(PLACES)} == {"/dev/null"}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -72,7 +135,6 @@ class Image:
                 f"{APT} upgrade",
                 f"{APT} --no-install-recommends install vim which",
                 "apt-get clean",
-                "rm -rf /var/lib/apt/lists/*",
             ],
         ),
         ("apk", ["apk upgrade --no-cache", "apk add --no-cache vim which"]),
@@ -92,14 +154,17 @@ def test_native_packages_are_updated_and_installed_by_the_manager_there_is(
     image = Image(tmp_path, manager)
     done = image.run(shell, "--update", "vim", "which")
     assert done.returncode == 0, done.stderr
-    called = [line.replace("<", "").replace(">", "") for line in image.called()]
-    assert [line if not line.startswith("rm") else "rm -rf /var/lib/apt/lists/*" for line in called] == expected
+    assert [line.replace("<", "").replace(">", "") for line in image.called()] == expected
+    assert list((tmp_path / "var/lib/apt/lists").iterdir()) == [tmp_path / "var/lib/apt/lists/list"] * (
+        manager != "apt-get"
+    )
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_names_reach_the_manager_one_by_one_and_unread(tmp_path: Path, shell: str) -> None:
     names = ["a b", "$HOME", "`id`", "*", "x;y", "é"]
     image = Image(tmp_path, "apk")
+    (tmp_path / "names").write_text("".join(f"{name}\n" for name in names))
     assert image.run(shell, *names).returncode == 0
     assert image.called() == ["apk <add> <--no-cache> " + " ".join(f"<{name}>" for name in names)]
 
@@ -136,9 +201,103 @@ def test_image_without_a_package_manager_says_so(tmp_path: Path, shell: str) -> 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_manager_that_fails_fails_the_step_with_its_exit_code(tmp_path: Path, shell: str) -> None:
-    image = Image(tmp_path, "apk")
-    (tmp_path / "apk").write_text("#!/bin/sh\nexit 42\n")
-    assert image.run(shell, "vim").returncode == 42
+    assert Image(tmp_path, "apk", code=42).run(shell, "vim").returncode == 42
+
+
+MANAGERS = ["dnf", "microdnf", "yum", "apt-get", "apk", "zypper"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_name_that_was_not_installed_after_all_fails_the_step(tmp_path: Path, shell: str, manager: str) -> None:
+    done = Image(tmp_path, manager).run(shell, "vim", "hello.traditional")
+    assert done.returncode != 0
+    assert done.stderr == (
+        f"ERROR: {manager} ended well, but hello.traditional is not installed, nor anything that provides it\n"
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("manager", "requested", "names", "provided"),
+    [
+        ("apt-get", "awk", "mawk", "awk"),
+        ("apt-get", "awk", "mawk", "awk (= 1.3)"),
+        ("apt-get", "vim=2:9.0-1", "vim", ""),
+        ("apt-get", "vim:amd64=2:9.0-1", "vim:amd64", ""),
+        ("apt-get", "vim/bookworm-backports", "vim", ""),
+        ("apt-get", "g++", "g++", ""),
+        ("apt-get", "vim+", "vim", ""),
+        ("apt-get", "standard^", "", ""),
+        ("dnf", "webserver", "httpd", "webserver"),
+        ("dnf", "vim-2:9.0-1.x86_64", "vim-2:9.0-1.x86_64", ""),
+        ("dnf", "2:vim-9.0-1", "vim-9.0-1", ""),
+        ("dnf", "@development", "", ""),
+        ("yum", "vim-9.0", "vim-9.0", ""),
+        ("microdnf", "webserver", "", "webserver"),
+        ("zypper", "vim=9.0", "vim;vim-9.0", ""),
+        ("zypper", "webserver=3", "", "webserver"),
+        ("zypper", "pattern:base", "", "pattern() = base"),
+        ("zypper", "main:vim", "vim", ""),
+        ("apk", "vim=9.0-r0", "vim=9.0-r0", ""),
+        ("apk", "cmd:vim", "cmd:vim", ""),
+    ],
+)
+def test_what_is_installed_is_known_by_all_that_it_may_be_called(
+    tmp_path: Path, shell: str, manager: str, requested: str, names: str, provided: str
+) -> None:
+    image = Image(tmp_path, manager, names=names, provided=provided)
+    done = image.run(shell, requested)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_zypper_that_keeps_another_version_has_not_installed_this_one(tmp_path: Path, shell: str) -> None:
+    image = Image(tmp_path, "zypper", names="vim;vim-9.1", provided="vim")
+    assert image.run(shell, "vim=9.0").returncode == 1
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("not_there", ["gone", "aw", "awk2", "other,", "vim=9.0"])
+def test_what_is_not_installed_is_not_taken_for_something_else(tmp_path: Path, shell: str, not_there: str) -> None:
+    image = Image(tmp_path, "apt-get", names="mawk", provided="awk (= 1.3)")
+    assert image.run(shell, not_there).returncode == 1
+
+
+SCRIPTLETS = {
+    # As dnf 4.14 and zypper 1.14 said here; yum 3: https://bugzilla.redhat.com/show_bug.cgi?id=1119332; dnf 5:
+    # scriptlet_error of libdnf5's transaction callbacks; apk: https://gitlab.alpinelinux.org/alpine/apk-tools
+    "warning: %post(bad-1.0-1.noarch) scriptlet failed, exit status 3": "bad-1.0-1.noarch",
+    "error: %prein(bad-1.0-1.noarch) scriptlet failed, exit status 4": "bad-1.0-1.noarch",
+    "warning: %triggerin(bad-1.0-1.noarch) scriptlet failed, exit status 5": "bad-1.0-1.noarch",
+    "Error in POSTIN scriptlet in rpm package bad": "bad",
+    "Error in <unknown> scriptlet in rpm package bad": "bad",
+    "Non-fatal POSTIN scriptlet failure in rpm package bad-1.0-1.noarch": "bad-1.0-1.noarch",
+    ">>> Error in %post scriptlet: bad-0:1.0-1.noarch": "bad-0:1.0-1.noarch",
+    ">>> Non-critical error in %post scriptlet: bad-0:1.0-1.noarch": "bad-0:1.0-1.noarch",
+    "ERROR: bad-1.0-r0.post-install: script exited with error 1": "bad-1.0-r0.post-install",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("line", SCRIPTLETS)
+def test_a_script_of_a_package_that_failed_fails_the_step_and_names_the_package(
+    tmp_path: Path, shell: str, line: str
+) -> None:
+    image = Image(tmp_path, "dnf", says=f"Installing\n{line}\nComplete!\n")
+    done = image.run(shell, "vim")
+    assert done.returncode != 0
+    assert done.stderr == f"ERROR: a script of the package {SCRIPTLETS[line]} failed: {line}\n"
+    assert line in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_without_rpm_it_is_said_that_nothing_can_be_checked(tmp_path: Path, shell: str) -> None:
+    image = Image(tmp_path, "microdnf")
+    (tmp_path / "bin" / "rpm").unlink()
+    done = image.run(shell, "vim")
+    assert done.returncode == 0
+    assert "There is no rpm in the image by which to see whether all was installed." in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -155,6 +314,60 @@ def test_pip_is_the_newest_that_runs_on_the_images_python(
     python: tuple[int, ...], expected: get_pip.Wheel | None
 ) -> None:
     assert get_pip.newest(PAGE, "https://index.example.org/pip/", python) == expected
+
+
+def test_what_the_base_tells_pip_of_sources_holds_and_what_leads_elsewhere_does_not() -> None:
+    listing = (
+        "global.index-url='https://a.example.org/simple'\nglobal.user='true'\nglobal.extra-index-url='\\nhttps://b\\nhttps://c'\n"
+        "install.target='/x'\ninstall.index-url='https://d.example.org/simple'\nfreeze.index-url='https://never'\n"
+        ":env:.prefix='/y'\n:env:.trusted-host='d.example.org'\na line of another kind\n"
+    )
+    assert settings.options(listing) == {
+        "index-url": "https://d.example.org/simple",
+        "extra-index-url": "\nhttps://b\nhttps://c",
+        "trusted-host": "d.example.org",
+    }
+
+
+VALUE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(settings.PIP)), VALUE, max_size=4))
+def test_settings_reach_a_shell_as_they_are(pip: dict[str, str]) -> None:
+    leading = dict.fromkeys(["PIP_USER", "PIP_TARGET", "UV_TARGET", "PIPENV_PIPFILE", "MICROPIPENV_PIP_ARGS"], "/x")
+    stays = {"UV_HTTP_TIMEOUT": "9", "PATH": os.environ["PATH"], "PIPX": "1"}
+    script = "\n".join([*settings.commands(pip, leading), "exec env -0"])
+    ended = subprocess.run(["/bin/sh", "-c", script], env={**leading, **stays}, capture_output=True, check=True)
+    seen = dict(pair.split("=", 1) for pair in ended.stdout.decode().split("\0") if pair)
+    expected = {"PIP_" + name.upper().replace("-", "_"): value for name, value in pip.items()}
+    set_always = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONNOUSERSITE": "1"}
+    assert {name: value for name, value in seen.items() if name not in ("PWD", "_", "SHLVL", "OLDPWD")} == {
+        **stays, **expected, **set_always,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("requirement", "expected"),
+    [
+        ("zope.interface>1", ""),
+        ("Zope_Interface[test]", ""),
+        ("zope-interface @ https://example.org/a.whl", ""),
+        ("zope-interface @ git+https://example.org/a.git@1", ""),
+        ("dev-release>=1", ""),
+        ("Zope.Interface>=6", "Zope.Interface is there in version 5.0+cpu, not >=6"),
+        ("zope.interface==5.0", ""),
+        ("zope", "zope is not there"),
+    ],
+)
+def test_what_was_requested_is_looked_for_as_it_is_installed(requirement: str, expected: str) -> None:
+    found = {"zope-interface": "5.0+cpu", "dev-release": "2.0.dev1"}
+    assert installed.complaint(installed.Requirement(requirement), found) == expected
+
+
+def test_what_does_not_apply_here_is_not_looked_for() -> None:
+    lines = ["six; python_version < '3'", "six; extra == 'x'", "six; os_name == 'posix' and extra == 'x'"]
+    assert not any(installed.applies(installed.Requirement(line)) for line in lines)
+    assert installed.applies(installed.Requirement("six; python_version > '3'"))
 
 
 def test_programs_run_in_every_posix_shell() -> None:
