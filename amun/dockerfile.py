@@ -26,9 +26,9 @@ from importlib import resources
 from pathlib import Path
 
 from . import lock
+from .formats import HOME
 from .specification import Specification, Variable
 
-HOME = "/home/amun"
 VENV = "/opt/amun/venv"
 HELPERS = "/opt/amun/build"
 USER = "10001:0"
@@ -44,6 +44,8 @@ PURPOSES = {
     "finish.sh": "Making the home and placing files",
 }
 """What each helper program that a step runs is there for."""
+
+_OF_PYTHON = ("get_pip.py", "settings.py", "installed.py")
 
 _LINE_MAX = 8000
 # Builders read a Dockerfile by lines of at most 64 KiB, and buildah 1.28 takes a longer one for the end of the file.
@@ -103,7 +105,7 @@ def _venv(specification: Specification) -> Iterator[Step]:
         arguments.append("--upgrade-pip")
     if version := lock.python_version(specification.python.requirements_locked):
         arguments += ["--python", version]
-    step = _helper("venv.sh", *arguments, files={"get_pip.py": _program("get_pip.py")})
+    step = _helper("venv.sh", *arguments, files={name: _program(name) for name in _OF_PYTHON})
     path = f'ENV PATH="{VENV}/bin:${{PATH:-{_DEFAULT_PATH}}}"'
     yield Step(step.comment, (*step.instructions, path), step.files)
 
@@ -113,7 +115,10 @@ def _locked(specification: Specification) -> Iterator[Step]:
         manager = specification.package_manager
         locked = specification.python.requirements_locked
         hosts = lock.unverified_hosts(locked) if manager == "uv" else []
-        yield _helper("locked.sh", manager, *hosts, files=_stack(manager, locked))
+        files = {"requested.txt": lock.requested(locked).encode()}
+        if repositories := lock.repositories(locked):
+            files["repositories.txt"] = repositories.encode()
+        yield _helper("locked.sh", manager, *hosts, files=_stack(manager, locked) | files)
 
 
 def _stack(manager: str, locked: lock.Lock) -> dict[str, bytes]:
@@ -129,9 +134,7 @@ def _stack(manager: str, locked: lock.Lock) -> dict[str, bytes]:
 
 def _loose(specification: Specification) -> Iterator[Step]:
     if specification.python_packages:
-        constraints = lock.constraints(specification.python.requirements_locked)
-        files = {"constraints.txt": constraints.encode()} if constraints else {}
-        yield _helper("loose.sh", *specification.python_packages, files=files)
+        yield _helper("loose.sh", *specification.python_packages)
 
 
 def _files(specification: Specification) -> Step:

@@ -25,7 +25,10 @@ LONGEST = 4096
 CHECKER = jsonschema.FormatChecker(formats=())
 """The formats below and no other; `problems` in validation.py checks with it."""
 
-ENGINE_PATHS = ("/proc", "/sys", "/dev", "/amun", "/opt/amun", "/run/amun", "/home/amun/hwinfo")
+HOME = "/home/amun"
+"""The home of every script."""
+
+ENGINE_PATHS = ("/proc", "/sys", "/dev", "/amun", "/opt/amun", "/run/amun", f"{HOME}/hwinfo")
 """Directories that the kernel, the build or the run fill: a file there would break them, or never be seen."""
 
 ENGINE_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
@@ -141,6 +144,10 @@ def file_path(text: str) -> None:
     one_line(text)
     if ".." in text.split("/"):
         raise ValueError("must not contain the component '..'")
+    if re.match(r"[A-Za-z]:[\\/]", text) or ("\\" in text and not text.startswith(("/", "~/"))):
+        raise ValueError("must be a path of Linux, such as 'data/a.txt', and not one of Windows")
+    if text.startswith("~") and not text.startswith("~/"):
+        raise ValueError(f"must not start with '~', but for '~/', which is {HOME}/; './~' is a name that does")
     if text == "" or posixpath.basename(text) in ("", "."):
         raise ValueError("must name a file, not a directory")
     path = absolute_path(text)
@@ -209,6 +216,25 @@ def package_hash(text: str) -> None:
         raise ValueError("must be a hash, such as 'sha256:' and 64 hexadecimal digits")
 
 
+@_format("git-url")
+def git_url(text: str) -> None:
+    # None of what has a meaning to pip in a requirement: # starts a fragment, ; a marker, ${…} names a variable.
+    if not re.fullmatch(r"https://[A-Za-z0-9._~:/%+,=@!()&*\[\]-]+", text) or "@" in urllib.parse.urlsplit(text).path:
+        raise ValueError("must be the https URL of a Git repository, without query or fragment")
+
+
+@_format("git-commit")
+def git_commit(text: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text):
+        raise ValueError("must be a commit, 40 or 64 hexadecimal digits: branches and tags move")
+
+
+@_format("subdirectory")
+def subdirectory(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._/+-]+", text) or text.startswith("/") or ".." in text.split("/"):
+        raise ValueError("must be a directory inside of the repository: letters, digits and . _ + / -")
+
+
 @_format("python-package")
 def python_package(text: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text):
@@ -259,7 +285,12 @@ def conforms(check: Callable[[str], None], text: str) -> bool:
 
 
 def absolute_path(path: str) -> str:
-    """Return the one normal form of a file's path: relative ones are taken from the root, no empty parts, no '.'."""
+    """Return the one normal form of a file's path: no empty parts, no '.'.
+
+    Relative ones are taken from the root, and ``~/`` is the script's home.
+    """
+    if path.startswith("~/"):
+        path = HOME + path[1:]
     return "/" + posixpath.normpath("/" + path).lstrip("/")
 
 

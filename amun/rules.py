@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from . import formats
 from .measurements.paths import canonical
 
@@ -33,6 +35,11 @@ PACKAGES_MAX = 2000
 
 ELEMENTS_MAX = 1000
 """Elements of any list that there are rules for."""
+
+LOCK: Path = ("python", "requirements_locked")
+
+UNCHECKED = frozenset({"path", "file", "hg", "svn", "bzr"})
+"""Fields of a locked package by which it would come from where neither a hash nor a commit says what is meant."""
 
 VARIABLE_MAX = 2**17
 """Bytes of ``NAME=value`` and the NUL after it: Linux starts no program with a longer one (MAX_ARG_STRLEN)."""
@@ -121,20 +128,42 @@ def pipfile_with_lock(document: object) -> Found:
             yield ("python", name), f"is required together with python.{other}"
 
 
+def sources_once(document: object) -> Found:
+    """No two indexes of the lock have one name: from which of them a package comes, nobody could say."""
+    first: dict[str, int] = {}
+    for index, name in _strings(_at(document, *LOCK, "_meta"), "sources", "name"):
+        if (earlier := first.setdefault(name, index)) != index:
+            yield (*LOCK, "_meta", "sources", index, "name"), f"must not be the same name as that of sources[{earlier}]"
+
+
 def locked_packages(document: object) -> Found:
-    """Each locked package has a name that can be one, and comes from an index that the lock knows."""
-    lock: Path = ("python", "requirements_locked")
-    known = [_object(source).get("name") for source in _list(_at(document, *lock, "_meta").get("sources"))]
-    packages = _at(document, *lock, "default")
+    """Each locked package has a name that can be one, and that no other has, and says exactly what is installed."""
+    known = [_object(source).get("name") for source in _list(_at(document, *LOCK, "_meta").get("sources"))]
+    packages = _at(document, *LOCK, "default")
     if len(packages) > PACKAGES_MAX:  # as the schema says
         return
+    first: dict[str, str] = {}
     for name, package in packages.items():
-        path: Path = (*lock, "default", name)
+        path: Path = (*LOCK, "default", name)
         if message := formats.complaint(formats.python_package, name):
             yield path, message
-        index = _object(package).get("index")
-        if isinstance(index, str) and index not in known:
-            yield (*path, "index"), "must be the name of one of python.requirements_locked._meta.sources"
+        elif (earlier := first.setdefault(canonicalize_name(name), name)) != name:
+            yield path, f"must not be the same package as {earlier}"
+        if isinstance(package, dict):
+            for field, message in _origin(package, known):
+                yield (*path, field), message
+
+
+def _origin(package: dict[str, Any], known: list[Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with where a locked package is said to come from, by the field."""
+    given = {field for field, value in package.items() if value is not None}
+    for field in sorted(given & UNCHECKED):
+        yield field, "must not be given: what comes from there cannot be checked; lock a version with its hashes"
+    for field in ("git", "ref") if given & {"git", "ref"} else ("version", "hashes"):
+        if field not in given and not given & UNCHECKED:
+            yield field, "is required"
+    if isinstance(index := package.get("index"), str) and index not in known:
+        yield "index", "must be the name of one of python.requirements_locked._meta.sources"
 
 
 RULES: tuple[Check, ...] = (
@@ -145,6 +174,7 @@ RULES: tuple[Check, ...] = (
     metrics_once,
     node_labels,
     pipfile_with_lock,
+    sources_once,
     locked_packages,
 )
 

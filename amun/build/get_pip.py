@@ -83,7 +83,10 @@ def main() -> None:
         path = os.path.join(directory, wheel.url.rsplit("/", 1)[1])
         with open(path, "wb") as file:
             file.write(content)
-        subprocess.check_call([sys.executable, path + "/pip", "install", "--no-index", "--ignore-installed", path])
+        # Nothing that the base image tells pip may lead it elsewhere.
+        options = ["--isolated", "--no-index", "--ignore-installed"]
+        alone = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PYTHONNOUSERSITE": "1"}
+        subprocess.check_call([sys.executable, path + "/pip", "install", *options, path], env=alone)
 
 
 if __name__ == "__main__":

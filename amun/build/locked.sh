@@ -11,8 +11,10 @@ umask 022
 venv=/opt/amun/venv
 helpers=/opt/amun/build
 tools=$helpers/tools
-export PATH="$venv/bin:$PATH" VIRTUAL_ENV=$venv PIP_DISABLE_PIP_VERSION_CHECK=1 XDG_CACHE_HOME=$helpers/cache
+export PATH="$venv/bin:$PATH" VIRTUAL_ENV=$venv XDG_CACHE_HOME=$helpers/cache
 cd $helpers
+settings=$(python settings.py)
+eval "$settings"
 
 manager=$1
 shift
@@ -22,8 +24,7 @@ bring() {
 }
 
 only_locked_indexes() {
-    unset PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX
-    unset UV_INDEX UV_DEFAULT_INDEX UV_INDEX_URL UV_EXTRA_INDEX_URL UV_FIND_LINKS
+    unset PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_CONSTRAINT PIP_BUILD_CONSTRAINT PIP_PRE
 }
 
 echo "Installing the locked Python packages with $manager"
@@ -56,4 +57,9 @@ runpy.run_module("pipenv", run_name="__main__", alter_sys=True)' $tools sync
         done
         ;;
 esac
+if [ -e repositories.txt ]; then
+    echo "Installing the locked Python packages from version control with pip"
+    python -m pip install --no-deps -r repositories.txt
+fi
+python installed.py "$manager" --file requested.txt >constraints.txt
 rm -rf $tools $helpers/cache

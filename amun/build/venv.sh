@@ -11,7 +11,7 @@ umask 022
 
 venv=/opt/amun/venv
 helpers=/opt/amun/build
-export PIP_DISABLE_PIP_VERSION_CHECK=1 XDG_CACHE_HOME=$helpers/cache
+export XDG_CACHE_HOME=$helpers/cache
 
 fail() {
     echo "ERROR: $1" >&2
@@ -66,5 +66,7 @@ if sys.prefix != sys.base_prefix: print(sysconfig.get_path("purelib"))' >$helper
     cp $helpers/base.pth "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
 fi
 if [ $pip = --without-pip ]; then "$venv/bin/python" $helpers/get_pip.py; fi
+settings=$("$venv/bin/python" $helpers/settings.py)
+eval "$settings"
 if $upgrade; then "$venv/bin/python" -m pip install --upgrade pip; fi
 rm -rf $helpers/cache

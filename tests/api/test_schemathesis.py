@@ -39,7 +39,7 @@ FORMATS: dict[str, st.SearchStrategy[str]] = {
     "native-package": st.from_regex(r"\A[a-z0-9][a-z0-9+.]{1,20}(=[0-9.]{1,8})?\Z"),
     "pep508-requirement": st.from_regex(r"\A[a-z]{1,9}(\[[a-z]{1,5}\])?(>=[0-9]{1,3}(\.[0-9]{1,3}){0,2})?\Z"),
     "environment-variable-name": st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,20}\Z"),
-    "file-path": st.from_regex(r"\A/?(srv|opt/x)(/[a-zA-Z0-9 '\"$\\-]{1,9}){1,3}\Z"),
+    "file-path": st.from_regex(r"\A(/|~/)?(srv|opt/x)(/[a-zA-Z0-9 '\"$-]{1,9}){1,3}\Z"),
     "kubernetes-cpu": st.from_regex(r"\A([1-9][0-9]{0,2}m|[1-9]|0\.[1-9])\Z"),
     "kubernetes-memory": st.from_regex(r"\A[1-9][0-9]{0,2}(Mi|Gi)\Z"),
     "batch-size": st.integers(1, 1000).map(str),
@@ -53,6 +53,9 @@ FORMATS: dict[str, st.SearchStrategy[str]] = {
     "exact-version": st.from_regex(r"\A==[0-9]{1,2}(\.[0-9]{1,2}){0,3}\Z"),
     "python-version": st.sampled_from(["3", "3.11", "3.11.4"]),
     "package-hash": st.from_regex(r"\Asha256:[0-9a-f]{64}\Z"),
+    "git-url": st.sampled_from(["https://git.example.org/a.git", "https://example.org:8443/~a/b"]),
+    "git-commit": st.from_regex(r"\A[0-9a-f]{40}\Z"),
+    "subdirectory": st.sampled_from(["python", "a/b-c"]),
     "python-package": st.from_regex(r"\A[A-Za-z0-9]([A-Za-z0-9._-]{0,9}[A-Za-z0-9])?\Z"),
     "pep508-marker": st.sampled_from(["python_version < '3.8'", "sys_platform == 'linux' and extra == 'x'"]),
 }

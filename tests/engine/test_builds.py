@@ -14,8 +14,10 @@ from amun.buildlog import Failure, failed_step
 from amun.dockerfile import build_arguments, context
 from amun.engines.podman.machine import Machine, for_settings
 from amun.engines.podman.namespace import build_command
+from amun.errors import EngineUnavailable
 from amun.settings import Settings
 from amun.specification import Specification
+from tests import rpmimages
 
 pytestmark = pytest.mark.podman
 
@@ -129,6 +131,67 @@ def test_a_native_package_that_does_not_exist_is_named(builder: Builder) -> None
     assert message.endswith("E: Unable to locate package no-such-package.")
 
 
+@pytest.mark.parametrize("package", ["hello.traditional", "tre."])
+def test_no_package_is_taken_for_another_by_a_pattern(builder: Builder, package: str) -> None:
+    _, message = builder.failure(packages=[package])
+    assert f"Unable to locate package {package}" in message
+
+
+def test_a_native_package_may_be_called_by_what_it_provides(builder: Builder) -> None:
+    image, _ = builder.build(packages=["pip", "tree:amd64", "dash/bookworm"])
+    assert builder.run(image, "tree", "--version").startswith("tree v")
+
+
+@pytest.fixture(scope="module", params=rpmimages.MANAGERS)
+def with_rpm(builder: Builder, request: pytest.FixtureRequest) -> str:
+    try:
+        return rpmimages.ensure(builder.machine, request.param)
+    except EngineUnavailable as exc:
+        pytest.skip(f"no image with {request.param} can be made here: {exc}")
+
+
+def test_rpm_packages_are_installed_in_the_version_asked_for_and_updated(builder: Builder, with_rpm: str) -> None:
+    pinned = "hello=1.0" if "zypper" in with_rpm else "hello-1.0"
+    old, _ = builder.build(base=with_rpm, packages=[pinned, "webserver"])
+    assert builder.run(old, "rpm", "-q", "hello", "engine-x").split() == ["hello-1.0-1.noarch", "engine-x-1.0-1.noarch"]
+    new, _ = builder.build(base=old, update=True)
+    assert builder.run(new, "rpm", "-q", "hello").strip() == "hello-2.0-1.noarch"
+
+
+def test_a_group_of_rpm_packages_is_installed(builder: Builder, with_rpm: str) -> None:
+    if "zypper" in with_rpm:
+        pytest.skip("zypper does not know groups, but patterns")
+    image, _ = builder.build(base=with_rpm, packages=["@tools"])
+    assert builder.run(image, "rpm", "-q", "group-tool").strip() == "group-tool-1.0-1.noarch"
+
+
+@pytest.mark.parametrize("package", ["bad-post", "bad-pre", "bad-trigger hello"])
+def test_a_script_of_an_rpm_package_that_failed_fails_the_build(builder: Builder, with_rpm: str, package: str) -> None:
+    names = package.split()
+    _, message = builder.failure(base=with_rpm, packages=names)
+    assert f"a script of the package {names[0]}-1.0-1.noarch failed" in message
+
+
+@pytest.mark.parametrize(
+    ("packages", "sentence"),
+    [
+        ("needier", "nothing provides libmissing.so.7()(64bit) needed by needy-1.0-1.noarch"),
+        ("picky", "nothing provides hello >= 9 needed by picky-1.0-1.noarch"),
+        ("left right", "left-1.0-1.noarch conflicts with right provided by right-1.0-1.noarch"),
+        ("hello nosuch", "nosuch"),
+        ("same-a same-b", "/etc/same"),
+        ("gone", "gone-1.0-1.noarch"),
+        ("broken", "broken-1.0-1.noarch"),
+    ],
+)
+def test_what_an_rpm_repository_cannot_give_is_said(
+    builder: Builder, with_rpm: str, packages: str, sentence: str
+) -> None:
+    reason, message = builder.failure(base=with_rpm, packages=packages.split())
+    assert reason == "BuildFailed"
+    assert sentence in message
+
+
 def test_a_loose_python_package_is_found_first_on_a_base_that_manages_its_own(builder: Builder) -> None:
     image, _ = builder.build(python_packages=["iniconfig>1; python_version > '3'"])
     assert builder.run(image, "python3", "-c", "import iniconfig; print(iniconfig.__file__)").startswith(
@@ -168,6 +231,100 @@ def test_a_wrong_hash_is_not_installed(builder: Builder, manager: str) -> None:
     assert reason == "BuildFailed"
     assert message.startswith("Installing the locked Python packages failed (step ")
     assert "DO NOT MATCH THE HASHES" in message or "Hash mismatch for `six==1.16.0`" in message
+
+
+NETWORK = "if [ -r /run/amun/environment ]; then . /run/amun/environment; fi"
+PIP_INSTALL = f"RUN {NETWORK}; python3 -m pip install --break-system-packages"
+CONF = "'[global]\\nuser = true\\n[install]\\ntarget = /elsewhere\\nno-deps = yes\\n'"
+ELSEWHERE = {
+    "variables": f"{PIP_INSTALL} --target /srv/aside six==1.17.0\n"
+    "ENV PIP_USER=1 PIP_TARGET=/elsewhere PIP_PREFIX=/elsewhere PIP_ROOT=/elsewhere PIP_DRY_RUN=1 PIP_NO_DEPS=1 "
+    "PIP_QUIET=3 PIP_REQUIRE_HASHES=1 PIP_PYTHON=/usr/bin/python3 UV_TARGET=/elsewhere UV_PREFIX=/elsewhere "
+    "UV_SYSTEM_PYTHON=1 UV_NO_DEPS=1 UV_DRY_RUN=1 PIPENV_IGNORE_VIRTUALENVS=1 MICROPIPENV_PIP_ARGS=--user "
+    "PYTHONPATH=/srv/aside PYTHONUSERBASE=/elsewhere",
+    "files": "RUN mkdir -p /root/.config/pip /root/.pip && "
+    f"for place in /etc /root/.config/pip /root/.pip; do printf {CONF} >$place/pip.conf; done",
+    "packages of root": f"{PIP_INSTALL} --user six==1.16.0 toml iniconfig",
+}
+
+
+@pytest.fixture(scope="module", params=ELSEWHERE)
+def misleading(builder: Builder, request: pytest.FixtureRequest) -> str:
+    """A base that tells pip and its like to install elsewhere, or has packages where only root sees them."""
+    recipe = f"FROM {builder.base}\nUSER 0\n{ELSEWHERE[request.param]}\n"
+    image, _ = builder.build_files({"Dockerfile": recipe.encode()})
+    return image
+
+
+def test_no_setting_of_the_base_leads_loose_packages_elsewhere(builder: Builder, misleading: str) -> None:
+    image, _ = builder.build(base=misleading, python_packages=["iniconfig>1", "packaging"])
+    flags = ["--env=HOME=/home/amun", "--env=PYTHONPATH="]
+    program = "import iniconfig, packaging; print(iniconfig.__file__, packaging.__file__)"
+    places = builder.run(image, "python3", "-c", program, flags=flags).split()
+    assert all(place.startswith("/opt/amun/venv/") for place in places)
+    assert builder.run(image, "sh", "-c", "ls -d /elsewhere 2>/dev/null || true") == ""
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_no_setting_of_the_base_leads_a_locked_stack_elsewhere(builder: Builder, misleading: str, manager: str) -> None:
+    image, _ = builder.build(base=misleading, **stack(manager))
+    program = "import six, toml; print(six.__version__, six.__file__, toml.__file__)"
+    version, *places = builder.run(image, "python3", "-c", program, flags=["--env=PYTHONPATH="]).split()
+    assert version == "1.16.0"
+    assert all(place.startswith("/opt/amun/venv/") for place in places)
+
+
+def test_what_is_not_there_after_all_fails_the_build(builder: Builder) -> None:
+    """Here by a module that every Python of the base loads: no setting at all."""
+    meddling = "import os, sys\nif 'install' in sys.argv: os.environ['PIP_DRY_RUN'] = '1'\n"
+    recipe = f"FROM {builder.base}\nUSER 0\nCOPY meddling.py /usr/lib/python3/dist-packages/usercustomize.py\n"
+    recipe += "RUN cd /usr/lib/python3.* && rm -f sitecustomize.py && "
+    recipe += "mv /usr/lib/python3/dist-packages/usercustomize.py sitecustomize.py\n"
+    base, _ = builder.build_files({"Dockerfile": recipe.encode(), "meddling.py": meddling.encode()})
+    missing = " says that it has installed everything, but in /opt/amun/venv "
+    _, message = builder.failure(base=base, python_packages=["iniconfig"])
+    assert f"ERROR: pip{missing}iniconfig is not there: a setting of the base image" in message
+    _, message = builder.failure(base=base, **stack("micropipenv"))
+    assert f"ERROR: micropipenv{missing}six is not there; toml is not there: a setting of the base image" in message
+
+
+@pytest.fixture(scope="module")
+def with_git(builder: Builder) -> tuple[str, str]:
+    """A base with git, for which https://git.example.org/ is a directory of its own; and a commit there."""
+    setup = "from setuptools import setup\nsetup(name='from-git', version='0.7', py_modules=['from_git'])\n"
+    commands = [
+        "cd /srv/py",
+        "git init -q",
+        "git add .",
+        "git -c user.name=a -c user.email=b commit -qm 1",
+        "git rev-parse HEAD >/srv/commit",
+        "echo broken >setup.py",
+        "git -c user.name=a -c user.email=b commit -qam 2",
+        "git config uploadpack.allowAnySHA1InWant true",
+        "git config --system url.file:///srv/.insteadOf https://git.example.org/",
+        "git config --system safe.directory '*'",
+    ]
+    image, _ = builder.build(packages=["git"], files=[
+        {"path": "/srv/py/setup.py", "content": setup}, {"path": "/srv/py/from_git.py", "content": "here = 1\n"},
+    ])  # fmt: skip
+    recipe = f"FROM {image}\nUSER 0\nRUN {' && '.join(commands)}\n"
+    base, _ = builder.build_files({"Dockerfile": recipe.encode()})
+    return base, builder.run(base, "cat", "/srv/commit").strip()
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_locked_commit_is_what_is_installed(builder: Builder, with_git: tuple[str, str], manager: str) -> None:
+    base, commit = with_git
+    locked = stack(manager)
+    packages = locked["python"]["requirements_locked"]["default"]
+    packages["From_Git"] = {"git": "https://git.example.org/py", "ref": commit, "markers": "os_name == 'posix'"}
+    packages["nothing"] = {"git": "https://git.example.org/none", "ref": commit, "markers": "os_name == 'nt'"}
+    image, _ = builder.build(base=base, **locked, python_packages=["from-git", "iniconfig"])
+    found = builder.python_packages(image)
+    assert found["from-git"] == "0.7"
+    assert found["six"] == "1.16.0"
+    _, message = builder.failure(base=base, **locked, python_packages=["from-git>1"])
+    assert "Cannot install from-git>1" in message
 
 
 def test_loose_packages_do_not_change_a_locked_stack(builder: Builder) -> None:

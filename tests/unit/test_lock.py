@@ -9,6 +9,8 @@ from amun import lock
 
 PYPI = {"name": "pypi", "url": "https://pypi.org/simple", "verify_ssl": True}
 OWN = {"name": "own", "url": "https://index.example.org:8443/simple", "verify_ssl": False}
+COMMIT = "0123456789" * 4
+GIT = {"git": "https://git.example.org/c.git", "ref": COMMIT}
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
@@ -42,11 +44,31 @@ def test_a_package_of_no_particular_index_may_come_from_any() -> None:
     ]
 
 
-def test_constraints_hold_the_versions_where_they_apply() -> None:
-    constraints = lock.constraints(
-        locked(PYPI, a={"version": "==1", "extras": ["x"]}, b={"version": "==2", "markers": "python_version < '3'"})
+def test_what_is_requested_is_a_requirement_a_line() -> None:
+    requested = lock.requested(
+        locked(PYPI, a={"version": "==1", "extras": ["x"]}, b={"version": "==2", "markers": "python_version < '3'"},
+               c=GIT)
+    )  # fmt: skip
+    assert requested == f"a[x]==1\nb==2 ; python_version < '3'\nc @ git+https://git.example.org/c.git@{COMMIT}\n"
+
+
+def test_what_comes_from_version_control_is_in_a_file_of_its_own_and_no_other() -> None:
+    entry = {**GIT, "subdirectory": "py", "extras": ["x"], "markers": "os_name == 'posix'", "editable": True}
+    made = locked(PYPI, OWN, a={"version": "==1", "hashes": [ONE]}, c={**entry, "version": "==2", "hashes": [TWO]})
+    assert lock.repositories(made) == (
+        "--index-url https://pypi.org/simple\n--extra-index-url https://index.example.org:8443/simple\n"
+        f"c[x] @ git+https://git.example.org/c.git@{COMMIT}#subdirectory=py ; os_name == 'posix'\n"
     )
-    assert constraints == "a==1\nb==2 ; python_version < '3'\n"
+    assert "c" not in json.loads(lock.pipfile_lock(made))["default"]
+    assert "example.org/c" not in "".join(lock.requirements(made))
+    assert lock.repositories(locked(PYPI, a={"version": "==1", "hashes": [ONE]})) == ""
+    assert lock.repositories({"default": {"c": GIT}}).startswith("c @ git+https://")
+
+
+def test_indexes_without_a_name_get_one_that_no_other_has() -> None:
+    sources = [{"name": "index-1", "url": "https://a"}, {"url": "https://b"}, {"url": "https://c"}]
+    named = lock.normalized({"_meta": {"sources": sources}})["_meta"]["sources"]
+    assert [source["name"] for source in named] == ["index-1", "index-0", "index-2"]
 
 
 def test_hosts_whose_certificates_are_not_verified() -> None:
@@ -95,5 +117,5 @@ def test_python_that_the_lock_is_for(requires: Any, expected: str | None) -> Non
 @pytest.mark.parametrize("empty", [{}, {"_meta": None, "default": None}, {"_meta": {"sources": []}}])
 def test_empty_lock_installs_nothing(empty: Any) -> None:
     assert lock.requirements(empty) == []
-    assert lock.constraints(empty) == ""
+    assert lock.requested(empty) == ""
     assert lock.unverified_hosts(empty) == []

@@ -194,7 +194,19 @@ def test_build_and_run_ask_for_hardware_each_on_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("given", "path"),
-    [("a", "/a"), ("/a", "/a"), ("//a//b", "/a/b"), ("./a/./b", "/a/b"), ("home/amun/x y", "/home/amun/x y")],
+    [
+        ("a", "/a"),
+        ("/a", "/a"),
+        ("//a//b", "/a/b"),
+        ("./a/./b", "/a/b"),
+        ("home/amun/x y", "/home/amun/x y"),
+        ("~/x", "/home/amun/x"),
+        ("~//./x/y", "/home/amun/x/y"),
+        ("./~", "/~"),
+        ("/a/~", "/a/~"),
+        ("/a\\b", "/a\\b"),
+        ("c:", "/c:"),
+    ],
 )
 def test_paths_of_files_have_one_form(given: str, path: str) -> None:
     specification = Specification.from_document({"base": "b", "files": [{"path": given, "content": ""}]})
@@ -359,7 +371,8 @@ def test_what_is_no_image_reference_is_refused(base: str) -> None:
     "path",
     ["", "/", ".", "a/", "a/.", "..", "../a", "a/../b", "a\nb", "a\0", "\ud800", "/proc/1", "/sys/x", "/dev/null",
      "amun/script", "/opt/amun/venv/x", "/run/amun/environment", "/home/amun/hwinfo/info.json", "/home/amun", "home",
-     "/opt", "//proc//x", "/etc/hosts", "x" * 256, "/x" * 2048],
+     "/opt", "//proc//x", "/etc/hosts", "x" * 256, "/x" * 2048, "~", "~/", "~/.", "~root/x", "~x", "~/hwinfo/x",
+     "~/../x", "C:\\x", "c:/x", "C:\\", "\\\\server\\share\\x", "data\\x", "..\\x", ".\\x"],
 )  # fmt: skip
 def test_a_file_may_not_be_where_it_breaks_the_image_or_the_run(path: str) -> None:
     assert paths({"base": "b", "files": [{"path": path, "content": ""}]}) == ["files[0].path"]
@@ -373,8 +386,26 @@ LOCKED: list[tuple[dict[str, Any], set[str]]] = [
     (locked({"version": ">=3", "hashes": [SHA]}), {".flask.version"}),
     (locked({"version": "==3.*", "hashes": [SHA]}), {".flask.version"}),
     (locked({"version": "==3.1.0\n", "hashes": [SHA]}), {".flask.version"}),
-    (locked({"git": "https://example.com/x.git", "ref": "0" * 40}), {".flask.version", ".flask.hashes"}),
-    (locked({"path": ".", "editable": True}), {".flask.version", ".flask.hashes"}),
+    (locked({"git": "https://example.com/x.git", "ref": "0" * 40}), set()),
+    (locked({"git": "https://example.com/x.git", "ref": "0" * 40, "version": "==1", "hashes": [SHA]}), set()),
+    (locked({"git": "https://example.com/x.git", "ref": "0" * 40, "subdirectory": "a/b", "editable": True}), set()),
+    (locked({"git": "https://example.com/x.git"}), {".flask.ref"}),
+    (locked({"git": "https://example.com/x.git", "ref": None}), {".flask.ref"}),
+    (locked({"git": "https://example.com/x.git", "ref": "main", "version": "==1", "hashes": [SHA]}), {".flask.ref"}),
+    (locked({"git": "https://example.com/x.git", "ref": "0" * 7}), {".flask.ref"}),
+    (locked({"ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "git@example.com:x.git", "ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "ssh://git@example.com/x.git", "ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "file:///etc", "ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "https://example.com/x.git ; a", "ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "https://example.com/${HOME}", "ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "https://example.com/x.git@main", "ref": "0" * 40}), {".flask.git"}),
+    (locked({"git": "https://example.com/x.git", "ref": "0" * 40, "subdirectory": "../x"}), {".flask.subdirectory"}),
+    (locked({"path": ".", "editable": True}), {".flask.path"}),
+    (locked({"path": ".", "version": "==1", "hashes": [SHA]}), {".flask.path"}),
+    (locked({"file": "https://example.com/x.whl", "version": "==1", "hashes": [SHA]}), {".flask.file"}),
+    (locked({"hg": "https://example.com/x", "ref": "0" * 40}), {".flask.hg"}),
+    (locked({"version": None, "hashes": None}), {".flask.version", ".flask.hashes"}),
     (locked("==3.1.0"), {".flask"}),
     (locked({"version": "==1", "hashes": [SHA], "index": "other"}), {".flask.index"}),
     (locked({"version": "==1", "hashes": [SHA], "markers": "a\n--index-url"}), {".flask.markers"}),
@@ -389,6 +420,22 @@ LOCKED: list[tuple[dict[str, Any], set[str]]] = [
 )
 def test_locked_means_locked(document: dict[str, Any], expected: set[str]) -> None:
     assert set(paths(document)) == {f"python.requirements_locked.default{end}" for end in expected}
+
+
+def test_no_two_locked_packages_are_the_same() -> None:
+    document = locked(name="zope.interface")
+    packages = document["python"]["requirements_locked"]["default"]
+    packages["Zope_Interface"] = packages["zope.interface"]
+    assert messages(document) == {
+        "python.requirements_locked.default.Zope_Interface": "must not be the same package as zope.interface"
+    }
+
+
+def test_no_two_indexes_of_a_lock_have_one_name() -> None:
+    document = locked(sources=[PYPI, {**PYPI, "url": "https://index.example.org/simple"}, {"url": PYPI["url"]}])
+    assert messages(document) == {
+        "python.requirements_locked._meta.sources[1].name": "must not be the same name as that of sources[0]"
+    }
 
 
 @pytest.mark.parametrize("url", ["file:///etc", "ftp://example.com", "https://", "", "https://a b", "https://a\n--pre"])
