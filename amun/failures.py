@@ -20,7 +20,7 @@ _LINE = 1000  # characters of a line that are looked at, so that no row takes lo
 # Colours; the frames that pip, uv and pipenv draw around what the tools below them said.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FRAME = re.compile(r"^[ \t]*(?:[│┃╎|] ?|\[pipenv\.exceptions\.\w+\]: ?)+")
-_VERSIONS = ("ERROR: Ignored the following versions", "ERROR: Could not find a version")
+_VERSIONS = ("ERROR: Ignored the following versions", "ERROR: Could not find a version", "  Could not find a version")
 _NOISE = re.compile(
     r"time=\"|\[Warning\]| *\[notice\]|debconf: |--> |[IWE]\d{4} |note: |hint: |╰─> See above| *\[end of output\]"
     r"|Choose from above solutions|Continue\? \[|Abort, retry, ignore\?|Unblock or discard\?|Please see the above error"
@@ -86,7 +86,7 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 def _versions(match: re.Match[str]) -> str:
     """No version of a package fits: what there is, and what there would be for another Python."""
     said = f"ERROR: No matching distribution found for {match['wanted']}"
-    exact, there = match["wanted"].partition("==")[2], match["there"]
+    exact, there = match["wanted"].partition("==")[2], match["there"].strip() or "none"
     others = [entry.partition(" Requires-Python ")[::2] for entry in (match["ignored"] or "").split("; ")]
     for version, python in reversed(others):
         if python and (version == exact or (not exact and there == "none")):
@@ -105,13 +105,15 @@ def _unreachable(match: re.Match[str]) -> str | None:
     return f"The package index cannot be reached: {cause if ' ' in cause else match[1]}"
 
 
-_RAISED = re.compile(r"^ *((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Timeout|Found)\b(?:: .*)?)$", re.MULTILINE)
+_TRACEBACK = re.compile(
+    r"^( *)Traceback \(most recent call last\):\n(?:\1 +\S.*\n|\n)*\1([A-Za-z_][\w.]*(?::.*)?)$", re.MULTILINE
+)
 
 
 def _raised(match: re.Match[str]) -> str | None:
-    """The exception that a traceback ends with."""
-    last = _last(_RAISED, match[1])
-    return last[1] if last else None
+    """The exception that the last traceback ends with."""
+    last = _last(_TRACEBACK, match[1])
+    return last[2] if last else None
 
 
 def _causes(match: re.Match[str]) -> str:
@@ -151,21 +153,17 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(
         r"^WARNING: Retrying \(Retry\(total=0,.{0,200}?after connection broken by '(\w+)\((.*)\)': \S+$", _unreachable
     ),
+    _row(r"^(?:WARNING: )?(Could not fetch URL \S+: There was a problem .{1,40}?): .*(\[SSL: [^'\n]*)", r"\1: \2"),
     _row(r"^(?:WARNING: )?(Could not fetch URL .*)"),
     _row(
         r"^E: (Failed to fetch \S+ .{0,300}?"
         r"(?:resolv|onnect|timed out|ertificate|[Pp]roxy|[Hh]andshake|unreachable).*)"
     ),
     _row(r"((?:curl: \(\d+\)|wget: unable to resolve|wget: bad address) .*)"),
-    _row(r"^ *(?:- )?((?:Status code: \d+|Curl error \(\d+\)).*)"),
-    _row(r"^(Cannot find a valid baseurl for repo: .*)"),
-    _row(r"(\[Errno 14\] .*)"),
-    _row(r"^(Download \(curl\) error for .*\n(?:Error code:.*\n)?Error message:.*)"),
-    _row(r"^Repository '(.*)' is invalid\.\n(.*)", r"Repository '\1' is invalid: \2"),
     _row(r"^(Conda(?:HTTP|SSL|Connection)Error: .*)"),
     _row(r"^ *(fatal: (?:unable to access|repository|[Cc]ould not|couldn't|Authentication|remote|reference).*)"),
     # Signatures of repositories and packages
-    _row(r"^[WE]: ((?:GPG error: |An error occurred during the signature verification).*)"),
+    _row(r"^E: ((?:GPG error: |An error occurred during the signature verification).*)"),
     _row(r"^E: (The repository '.*' (?:is not signed|does not have a Release file|no longer has a Release file).*)"),
     _row(r"^E: (Release file for .*)"),
     _row(r"^(Public key for .* is not installed|.*GPG check FAILED.*|.*Signature verification failed .*)"),
@@ -191,6 +189,12 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"^E: (Unable to satisfy dependencies\..*\n(?: {3}.*\n?)*)"),
     _row(r"^ *(\S+-r\d+):\n *((?:breaks|conflicts|masked in): .*)", r"\1 \2"),
     # Native packages that there are not, since no list of them could be had
+    _row(r"^ *(?:- )?((?:Status code: \d+|Curl error \(\d+\)).*)"),
+    _row(r"^(Cannot find a valid baseurl for repo: .*)"),
+    _row(r"(\[Errno 14\] .*)"),
+    _row(r"^(Download \(curl\) error for .*\n(?:Error code:.*\n)?Error message:.*)"),
+    _row(r"^Repository '(.*)' is invalid\.\n(.*)", r"Repository '\1' is invalid: \2"),
+    _row(r"^W: ((?:GPG error: |An error occurred during the signature verification).*)"),
     _row(
         r"^W: (Failed to fetch \S+ .{0,300}?"
         r"(?:resolv|onnect|timed out|ertificate|[Pp]roxy|[Hh]andshake|unreachable).*)"
@@ -239,8 +243,8 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"([Rr]equested \S+ from .* has inconsistent .*)"),
     _row(
         r"^(?:ERROR: Ignored the following versions that require a different python version: (?P<ignored>.*)\n)?"
-        r"ERROR: Could not find a version that satisfies the requirement .*\(from versions: (?P<there>.*)\)\n"
-        r"(?:.*\n){0,9}?ERROR: No matching distribution found for (?P<wanted>\S+)",
+        r" *(?:ERROR: )?Could not find a version that satisfies the requirement .*\(from versions: (?P<there>.*)\)\n"
+        r"(?:.*\n){0,9}?(?:ERROR: )?No matching distribution found for (?P<wanted>\S+)",
         _versions,
     ),
     _row(
@@ -273,8 +277,9 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"^ *(\S+:\d+:(?:\d+:)? (?:fatal )?error: .*)", _building),
     _row(r"^ *(error\[E\d+\]: .*)", _building),
     _row(r"^ *(?:╰─> \[\d+ lines? of output\]|\[std(?:out|err)\])\n((?: {4,}.*\n|\n)+)", _own_words),
+    _row(r"^ *Complete output (?:\(\d+ lines?\)|from command .*):\n((?: {2,}(?!-----).*\n|\n)+)", _own_words),
     # pip itself, and uv
-    _row(r"^ERROR: Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised),
+    _row(r"^(?:ERROR: )?Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised),
     _row(
         r"^ *╰─▶ ((?!Call to |The build backend).+(?:\n {5,}\S.*)*)",
         lambda match: " ".join(match[1].split()),
@@ -285,7 +290,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
 
 ANYTHING = (
     re.compile(
-        r"^.*?((?:\bE|ERROR|[Ee]rror|fatal|FATAL): (?!Exception:$|subprocess-exited|metadata-gen|legacy-).*)$",
+        r"^.*?((?:\b[\w.]*(?:ERROR|[Ee]rror)|\bE|fatal|FATAL): (?!Exception:$|[a-z]+(?:-[a-z]+){2,}$).*)$",
         re.MULTILINE,
     ),
     re.compile(r"^(.*\b(?:[Ee]rror|ERROR|not found)\b.*)$", re.MULTILINE),
