@@ -75,7 +75,8 @@ def _cause(line: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return _shorten(text.rstrip(), _MAX).rstrip(".") + "."
+    text, half = text.rstrip(), _MAX // 2  # what was done stands in front, the cause at the end
+    return (text if len(text) <= _MAX else f"{text[:half]} … {text[-half:]}").rstrip(".") + "."
 
 
 def _shorten(text: str, length: int) -> str:

@@ -6,6 +6,8 @@ schema, which says so (validation.py). It yields the path of each offending fiel
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,6 +47,11 @@ VARIABLE_MAX = 2**17
 """Bytes of ``NAME=value`` and the NUL after it: Linux starts no program with a longer one (MAX_ARG_STRLEN)."""
 
 
+VARIABLES_MAX = 7 * 2**19
+"""Bytes of all variables where an image keeps them: its configuration has at most 4 MiB (containers/image, iolimits),
+in JSON, and holds each twice: among the variables, and in its history as the Dockerfile wrote it."""
+
+
 def files_apart(document: object) -> Found:
     """No file is given twice, and none is where another one needs a directory."""
     first: dict[str, int] = {}
@@ -82,6 +89,21 @@ def sizes(document: object) -> Found:
         name, value = (_object(variable).get(key) for key in ("name", "value"))
         if isinstance(name, str) and isinstance(value, str) and _bytes(f"{name}={value}\0") > VARIABLE_MAX:
             yield ("environment", index, "value"), f"must have at most {VARIABLE_MAX} bytes, the name included"
+    values = [value for _, value in _strings(document, "environment", "value")]
+    if sum(map(_in_image, values)) > VARIABLES_MAX:
+        message = f"must take at most {VARIABLES_MAX} bytes together in an image, which keeps each twice, in JSON"
+        yield ("environment",), message
+
+
+def _in_image(value: str) -> int:
+    """Bytes that a variable takes in an image's configuration: `dockerfile` says how it comes there."""
+    written = value.replace("\\", r"\\").replace('"', r"\"").replace("$", r"\$").replace("\n", "${AMUN_NEWLINE}")
+    texts = (json.dumps(text, ensure_ascii=False) for text in (value, written))
+    return sum(_bytes(_GO_ESCAPES.sub(r"\\u0000", text)) for text in texts)
+
+
+_GO_ESCAPES = re.compile("[<>&\u2028\u2029]")
+"""What Go escapes in JSON although nobody must (encoding/json, HTMLEscape)."""
 
 
 def items_within_limits(document: object) -> Found:

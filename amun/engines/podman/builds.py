@@ -7,10 +7,10 @@ build's lock: a free lock without an exit code is a build that something killed,
 from __future__ import annotations
 
 import fcntl
-import os
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,10 @@ IMAGE = "localhost/amun/environment"
 
 RETRY_AFTER = 2.0
 """Seconds before what the disk or podman prevented is tried again."""
+
+LAST_LINES, HALF_LINE = 2000, 8192
+"""Lines of a log that are looked through for why a build failed, and bytes of both halves of a long one: podman repeats
+the whole step in its error, and may have the reason behind it."""
 
 AGAIN = "again"
 """File that says: this attempt is of no use any more, the next one has larger limits."""
@@ -224,7 +228,7 @@ class Builds:
     def _conclude(self, build: str) -> None:
         """Keep what became of a build that has ended, or begin it again where something killed it."""
         path = self._store.build_path(build)
-        code, log = _number(path / "exit"), _tail(path / "log", _number(path / "begun") or 0)
+        code, log = _number(path / "exit"), _last_words(path / "log", _number(path / "begun") or 0)
         stop = files.read_json(path / "stop.json")
         if stop is not None:
             ended = BuildState(outcome="failed", exit_code=code, **stop)
@@ -308,11 +312,17 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _tail(path: Path, start: int, size: int = 256 * 1024) -> str:
-    """The end of a file, `size` bytes at most, and none before `start`; empty if there is none."""
+def _last_words(path: Path, start: int) -> str:
+    """The last lines of a file from byte `start` on, each shortened in its middle; empty if there is none."""
+    lines: deque[str] = deque(maxlen=LAST_LINES)
     try:
         with path.open("rb") as file:
-            file.seek(max(start, file.seek(0, os.SEEK_END) - size))
-            return file.read().decode(errors="replace")
+            file.seek(start)
+            while line := file.readline(HALF_LINE):
+                piece, end = line, b""
+                while not piece.endswith(b"\n") and (piece := file.readline(HALF_LINE)):
+                    end = (end + piece)[-HALF_LINE:]
+                lines.append((line + end).decode(errors="replace"))
     except FileNotFoundError:
         return ""
+    return "".join(lines)
