@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 USER, PASSWORD = "ada", "open:sesame"
 QUOTED = "open%3Asesame"
@@ -144,12 +144,17 @@ class _IndexHandler(_Handler):
         if self.headers.get("Authorization") != BASIC:
             return self.respond(401)
         origin, files = self.server.origin, self.server.files
-        page = urlsplit(self.path).path.strip("/").split("/")
-        if page[:2] == ["team", "simple"] and len(page) == 3:
+        page = unquote(urlsplit(self.path).path).strip("/").split("/")
+        if page == ["team", "simple", "moved"]:
+            self.send_response(302)
+            self.send_header("Location", f"{origin}{self.server.moved}")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        if (page[:2] == ["team", "simple"] and len(page) == 3) or page[0] == "elsewhere":
             links = "".join(
                 f'<a href="{origin}/files/{name}#sha256={hashlib.sha256(content).hexdigest()}">{name}</a>'
                 for name, content in files.items()
-                if name.startswith(f"{page[2].replace('-', '_')}-")
+                if name.startswith(f"{page[-1].replace('-', '_')}-")
             )
             return self.respond(200 if links else 404, links.encode())
         if page[0] == "files" and page[-1] in files:
@@ -215,6 +220,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
         self.alone = False
+        self.moved = "/"
         self.asked: list[tuple[str, str]] = []
         self.files: dict[str, bytes] = {}
         self.origin = f"http://127.0.0.1:{self.server_address[1]}"

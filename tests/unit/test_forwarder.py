@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,6 +145,14 @@ class TestProxy:
         assert answer.startswith("HTTP/1.1 403")
         assert proxy.asked == []
 
+    def test_one_that_is_elsewhere_is_told_names_that_do_not_lead_here(
+        self, proxy: outside.Server, resolved: Callable[..., None]
+    ) -> None:
+        resolved([PUBLIC])
+        door = replace(at(proxy.with_password, "proxy"), own=False)
+        said(door, connect("rebound.example:9"), connect("unknown.invalid:9"), connect("localhost:9"))
+        assert proxy.asked == [("CONNECT", "rebound.example:9"), ("CONNECT", "unknown.invalid:9")]
+
     @pytest.mark.parametrize(
         "request_",
         [
@@ -194,10 +203,12 @@ class TestIndex:
         [
             "/files/six-1.tar.gz",
             "/admin",
-            "/team/../admin",
-            "/team/%2e%2e/admin",
-            "/team/%252e./admin",
-            "/team/..%5cadmin",
+            "/team/simple/%2e%2e/admin",
+            "/team/simple/%252e./admin",
+            "/team/simple/..%5cadmin",
+            "/team/simple/../admin",
+            "/team/other",
+            "/team/simpler/six/",
         ],
     )
     def test_nothing_else_is(self, index: outside.Server, target: str) -> None:
@@ -205,6 +216,23 @@ class TestIndex:
         (answer,) = said(at(f"{index.with_password}/team/simple/", "index"), get(target))
         assert answer.startswith("HTTP/1.1 401")
         assert "www-authenticate" not in answer.lower()
+
+    def test_what_its_pages_and_redirections_lead_to_is(self, index: outside.Server) -> None:
+        index.files["six-1+cpu.whl"] = b"the content"
+        index.files["six-1+cpu.whl.metadata"] = b"the metadata"
+        index.moved = "/elsewhere/six/"
+        door = at(f"{index.with_password}/team/simple", "index")
+        moved, page, file, metadata = said(
+            door,
+            get("/team/simple/moved/"),
+            get("/elsewhere/six/"),
+            get("/files/six-1%2Bcpu.whl"),
+            get("/files/six-1+cpu.whl.metadata"),
+        )
+        assert "location: http://127.0.0.1:49100/elsewhere/six/" in moved.lower()
+        assert "six-1+cpu.whl" in page
+        assert file.endswith("the content")
+        assert metadata.endswith("the metadata")
 
     @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
     def test_it_is_only_read(self, index: outside.Server, method: str) -> None:

@@ -5,8 +5,8 @@ machine's own, or of the platform under it, may be its target. Names are resolve
 that was looked at, since a name may mean something else a moment later. Names that the settings trust are passed on as
 they are: some proxies go by names, some machines cannot resolve any.
 
-An index is read only (GET and HEAD), and told its password where the request stays within the index: below the
-directory that it is in, or at a file that one of its pages links to.
+An index is read only (GET and HEAD), and told its password where the request stays within the index: below its URL, or
+at what one of its pages, or of its redirections, leads to.
 """
 
 from __future__ import annotations
@@ -39,8 +39,14 @@ CONNECTIONS = 128
 PAGE_LIMIT = 64 << 20
 """Bytes of an index page that are read to look for links."""
 
+METADATA = ".metadata"
+"""What follows the URL of a file in that of its metadata (PEP 658)."""
+
 PAGES = 4
 """Index pages that are read at a time."""
+
+UNKNOWN = 502
+"""Status of the answer where a name cannot be resolved."""
 
 HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -89,7 +95,7 @@ async def look_up(host: str, port: int) -> str:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise Refused(502, f"{host} cannot be resolved on this machine.") from exc
+        raise Refused(UNKNOWN, f"{host} cannot be resolved on this machine.") from exc
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or any(forbidden(address) for address in addresses):
         raise Refused(403, f"{host} is this machine or its platform, which builds do not reach.")
@@ -180,6 +186,8 @@ class _Answering:
             await _quietly(server.say(refused.status, str(refused)))
         except h11.RemoteProtocolError as exc:
             await _quietly(server.say(exc.error_status_hint, "This is no HTTP."))
+        except (ValueError, httpx.InvalidURL):
+            await _quietly(server.say(400, "The target is no URL."))
         except (OSError, EOFError, httpx.HTTPError, h11.LocalProtocolError):
             await _quietly(server.say(502, "The upstream did not answer."))
         finally:
@@ -255,6 +263,7 @@ class ProxyBehind(Proxy):
 
     def __init__(self, door: Door, names: Collection[str], tls: ssl.SSLContext) -> None:
         self._upstream = urlsplit(door.upstream)
+        self._own = door.own
         self._names = names
         self._tls = tls if self._upstream.scheme == "https" else None
         self._password = (
@@ -282,8 +291,16 @@ class ProxyBehind(Proxy):
         return await self._connect(), urlunsplit(asked._replace(netloc=netloc, fragment="")), self._password
 
     async def _told(self, host: str, port: int) -> str:
-        """What the proxy is told in place of a host."""
-        return host if host.lower() in self._names else await look_up(host, port)
+        """What the proxy is told in place of a host: elsewhere, a name does not mean what is here."""
+        if host.lower() in self._names:
+            return host
+        try:
+            address = await look_up(host, port)
+        except Refused as refused:
+            if self._own or refused.status != UNKNOWN:
+                raise
+            return host
+        return address if self._own else host
 
     async def _connect(self) -> Streams:
         port = self._upstream.port or PORTS[self._upstream.scheme]
@@ -299,7 +316,7 @@ class Index(_Answering):
         self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         address, port = door.listen[0]
         self._inside = f"http://{_host_and_port(address, port)}" if self._secret else self._origin
-        self._root = parts.path.rstrip("/").rpartition("/")[0] + "/"
+        self._root = parts.path.rstrip("/") + "/"
         self._linked: set[str] = set()
         self._pages = asyncio.Semaphore(PAGES)
         # What is on this machine is not asked by way of a proxy; what is elsewhere, as this machine's settings say.
@@ -326,14 +343,13 @@ class Index(_Answering):
 
     def _within(self, target: str) -> bool:
         """Whether a request stays within the index, however its path is written."""
-        path = target.partition("?")[0]
-        plain = unquote(path)
-        while plain != (plain := unquote(plain)):
-            pass
-        steps = re.split(r"[/\\]", plain)
-        return ".." not in steps and "." not in steps and (plain.startswith(self._root) or path in self._linked)
+        path = _plain(target.partition("?")[0])
+        steps = re.split(r"[/\\]", path)
+        known = f"{path}/".startswith(self._root) or path.removesuffix(METADATA) in self._linked
+        return known and ".." not in steps and "." not in steps
 
     async def _send(self, server: _Server, response: httpx.Response, bodiless: bool) -> None:
+        self._note(str(response.url), response.headers.get("location", ""))
         without = {"www-authenticate", "set-cookie"}
         page = self._is_page(response) and not bodiless
         if page or bodiless:
@@ -365,15 +381,26 @@ class Index(_Answering):
             content += chunk
             if len(content) > PAGE_LIMIT:
                 raise Refused(502, "The index page is too large.")
-        if self._within(urlsplit(url).path):
-            for link in _LINK.findall(bytes(content)):
-                joined = urljoin(url, unescape(link.decode(errors="replace")))
-                if joined.startswith(f"{self._origin}/"):
-                    self._linked.add(urlsplit(joined).path)
+        for link in _LINK.findall(bytes(content)):
+            self._note(url, unescape(link.decode(errors="replace")))
         return bytes(content).replace(f"{self._origin}/".encode(), f"{self._inside}/".encode())
+
+    def _note(self, url: str, link: str) -> None:
+        """Note what a page, or a redirection, within the index leads to on the same server."""
+        with contextlib.suppress(ValueError):
+            joined = urljoin(url, link)
+            if self._within(urlsplit(url).path) and joined.startswith(f"{self._origin}/"):
+                self._linked.add(_plain(urlsplit(joined).path))
 
     def _seen_inside(self, value: str) -> str:
         return value.replace(f"{self._origin}/", f"{self._inside}/")
+
+
+def _plain(path: str) -> str:
+    """A path without any percent-encoding, however often it was encoded."""
+    while path != (path := unquote(path)):
+        pass
+    return path
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -28,7 +28,6 @@ from ... import lifeline
 from . import hostroutes
 from .doors import Doors, adopted
 from .facts import find_programs
-from .forwarder import Forwarder
 
 if TYPE_CHECKING:
     from .outcome import Machine
@@ -96,14 +95,24 @@ async def run(way: str, doors: Doors, command: Sequence[str]) -> int:
         try:
             networks = hostroutes.to_close(hostroutes.own())
             _in_thread(lambda: _inside(namespace, lambda: hostroutes.close(networks)))
-            forwarder = Forwarder(doors.names, doors.bundle)
-            servers = [await forwarder.serve(door, sockets[door.listen]) for door in doors.doors]
+            servers = await _open(doors, sockets)
             code = await _while_connected(_completed(command, path, doors, bool(network)), network)
             del servers
             return code
         finally:
             if network is not None and network.returncode is None:
                 network.kill()
+
+
+async def _open(
+    doors: Doors, sockets: Mapping[tuple[tuple[str, int], ...], Sequence[socket.socket]]
+) -> list[asyncio.Server]:
+    if not doors.doors:
+        return []
+    from .forwarder import Forwarder  # with the libraries of HTTP, which take as long as all the rest
+
+    forwarder = Forwarder(doors.names, doors.bundle)
+    return [server for door in doors.doors for server in await forwarder.serve(door, sockets[door.listen])]
 
 
 def _make(doors: Doors) -> tuple[int, dict[tuple[tuple[str, int], ...], list[socket.socket]]]:
