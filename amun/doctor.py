@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from . import archive
-from .engines.podman import baseimage, checks
+from .engines.podman import baseimage, buildenvironment, checks
 from .engines.podman.command import Podman
 from .engines.podman.facts import gather
 from .engines.podman.machine import Check, Machine, for_settings
@@ -44,10 +44,20 @@ def _on_cluster(settings: Settings) -> bool:
 def _cluster(settings: Settings) -> tuple[Sequence[Check], Text]:
     from .engines.openshift import checks as cluster_checks  # with the libraries of clusters
 
-    found = [*cluster_checks.look(settings), *archive_checks(settings)]
+    found = [*cluster_checks.look(settings), *_index(), *archive_checks(settings)]
     if any(check.needed and not check.ok for check in found):
         return found, Text("The cluster cannot be used yet: mend what is marked ✗.", style="bold red")
     return found, Text("The cluster can be used.", style="bold green")
+
+
+def _index() -> Sequence[Check]:
+    """A password that Amun would have to hand to a cluster's builds, where every package's code could read it."""
+    found = buildenvironment.find()
+    if not buildenvironment.has_password(found):
+        return ()
+    why = "It asks for a password, which builds on a cluster are not given: what is built could read it."
+    remedy = "run an index proxy that adds the password and asks for none, and let specifications name that"
+    return [Check("package index", False, found.summary(), why, remedy, needed=False)]
 
 
 def _machine(settings: Settings) -> tuple[Sequence[Check], Text]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from amun.engines.podman import hostroutes
 from amun.engines.podman.machine import Machine, for_settings
 from amun.engines.podman.namespace import WAYS
 from tests import outside
-from tests.conftest import Service
+from tests.conftest import Service, wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -163,3 +163,20 @@ def _resolves(host: str) -> bool:
     with contextlib.suppress(OSError):
         return bool(socket.getaddrinfo(host, 443))
     return False
+
+
+def test_each_start_says_aloud_what_of_this_machine_is_within_reach(own_service: Callable[..., Service]) -> None:
+    service = own_service(build_network="host", run_network="host")
+    for start in (1, 2):
+        service.start()
+        said = wait_until(lambda: _warnings(service.log, 2 * start))  # noqa: B023 - it is over before the next
+        assert "network of builds: What is built reaches all services of this machine" in said[-2]
+        assert "host access of runs: It cannot be closed" in said[-1]
+        service.stop()
+
+
+def _warnings(log: Path, number: int) -> list[str] | None:
+    """The warnings that a service logged, once there are so many."""
+    lines = [json.loads(line) for line in log.read_bytes().splitlines() if line.startswith(b"{")]
+    events = [str(line["event"]) for line in lines if line.get("level") == "warning"]
+    return events if len(events) >= number else None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from amun import doctor
+from amun.engines.podman import buildenvironment
 from tests import deployment
 from tests.cluster.apiserver import ApiServer
 
@@ -21,9 +22,16 @@ def server() -> Iterator[ApiServer]:
 
 
 def looked(
-    server: ApiServer, user: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: ApiServer,
+    user: str,
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    index: str = "https://index.example/simple",
 ) -> tuple[int, dict[str, dict[str, Any]]]:
-    """What it returns, and its checks by name, for a user with AMUN_AUTH=token."""
+    """What it returns, and its checks by name, for a user with AMUN_AUTH=token, whose pip has an index."""
+    monkeypatch.setattr(buildenvironment, "pip_config_list", lambda: f"global.index-url={index!r}\n")
+    monkeypatch.setattr(buildenvironment, "find_proxies", lambda environment: {})
     monkeypatch.setenv("AMUN_KUBECONFIG", str(server.kubeconfig(place / "kubeconfig", user)))
     monkeypatch.setenv("AMUN_AUTH", "token")
     code = doctor.main(as_json=True)
@@ -76,3 +84,13 @@ def test_a_cluster_out_of_reach_is_said_to_be(
     said = capsys.readouterr().out
     assert "There is no way to a cluster" in said
     assert "The cluster cannot be used yet" in said
+
+
+def test_a_password_that_builds_would_have_to_be_told_is_warned_of(
+    server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = "https://ada:sesame@index.example/simple"
+    code, checks = looked(server, "admin", tmp_path, capsys, monkeypatch, index)
+    assert (code, checks["package index"]["ok"]) == (0, False)
+    assert "index.example" in checks["package index"]["chosen"]
+    assert "sesame" not in json.dumps(checks)
