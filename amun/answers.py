@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import contract
 from .errors import AmunError
+from .logins import hidden
 from .logs import logger
 
 INTERNAL = "The service failed to answer this request; the failure has been logged."
@@ -37,20 +38,22 @@ ECHO_MAX = 64 * 1024
 
 def body(error: str, parameters: object = None, refused: AmunError | None = None) -> dict[str, Any]:
     """The body of every 4xx and 5xx."""
-    document: dict[str, Any] = {"error": error, "parameters": parameters if _is_short(parameters) else {}}
+    document: dict[str, Any] = {"error": hidden(error), "parameters": _echoed(parameters)}
     if refused is not None and refused.details:
-        document["details"] = [problem.to_document() for problem in refused.details]
+        document["details"] = json.loads(hidden(json.dumps([each.to_document() for each in refused.details])))
         if refused.details_omitted:
             document["details_omitted"] = refused.details_omitted
     return document
 
 
-def _is_short(parameters: object) -> bool:
-    """Whether what was sent can be sent back: NaN and half a character cannot."""
+def _echoed(parameters: object) -> dict[str, Any]:
+    """What was sent, without the passwords in its URLs; nothing if it is long or, as NaN, cannot be sent back."""
     try:
-        return isinstance(parameters, dict) and len(json.dumps(parameters, allow_nan=False).encode()) <= ECHO_MAX
+        text = json.dumps(parameters, allow_nan=False)
+        echoed: Any = json.loads(hidden(text)) if len(text) <= ECHO_MAX else {}
     except (ValueError, RecursionError):
-        return False
+        return {}
+    return echoed if isinstance(echoed, dict) else {}
 
 
 def _refused(exc: AmunError, sent: dict[str, Any]) -> dict[str, Any]:

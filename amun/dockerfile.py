@@ -66,17 +66,18 @@ class Step:
         return "\n".join((f"# {self.comment}", *copy, *self.instructions, ""))
 
 
-def context(specification: Specification, base: str | None = None) -> dict[str, bytes]:
+def context(specification: Specification, base: str | None = None, private: str | None = None) -> dict[str, bytes]:
     """Return the files of the build context by their names, ``Dockerfile`` first.
 
-    `base` takes the place of the specification's base image: the same one, pinned by digest.
+    `base` takes the place of the specification's base image: the same one, pinned by digest. `private` says whose the
+    environment is where indexes are asked with a password (`amun.logins.owner_digest`): no layer of it is another's.
     """
     steps = [
         Step("The base image, whoever its user is", (f"FROM {base or specification.base}", "USER 0")),
         *_native(specification),
         *_venv(specification),
-        *_locked(specification),
-        *_loose(specification),
+        *_locked(specification, private),
+        *_loose(specification, private),
         _files(specification),
         *_variables(specification.environment),
         Step("Whatever user a cluster gives a run, its group is 0", (f"USER {USER}",)),
@@ -110,7 +111,11 @@ def _venv(specification: Specification) -> Iterator[Step]:
     yield Step(step.comment, (*step.instructions, path), step.files)
 
 
-def _locked(specification: Specification) -> Iterator[Step]:
+def _private(private: str | None) -> tuple[str, ...]:
+    return () if private is None else ("--private", private)
+
+
+def _locked(specification: Specification, private: str | None) -> Iterator[Step]:
     if specification.python.locked:
         manager = specification.package_manager
         locked = specification.python.requirements_locked
@@ -118,7 +123,7 @@ def _locked(specification: Specification) -> Iterator[Step]:
         files = {"requested.txt": lock.requested(locked).encode()}
         if repositories := lock.repositories(locked):
             files["repositories.txt"] = repositories.encode()
-        yield _helper("locked.sh", manager, *hosts, files=_stack(manager, locked) | files)
+        yield _helper("locked.sh", *_private(private), manager, *hosts, files=_stack(manager, locked) | files)
 
 
 def _stack(manager: str, locked: lock.Lock) -> dict[str, bytes]:
@@ -132,9 +137,9 @@ def _stack(manager: str, locked: lock.Lock) -> dict[str, bytes]:
     return {"micropipenv.py": _micropipenv()} | pipfile_lock
 
 
-def _loose(specification: Specification) -> Iterator[Step]:
+def _loose(specification: Specification, private: str | None) -> Iterator[Step]:
     if specification.python_packages:
-        yield _helper("loose.sh", *specification.python_packages)
+        yield _helper("loose.sh", *_private(private), *specification.python_packages)
 
 
 def _files(specification: Specification) -> Step:

@@ -23,6 +23,7 @@ worker_class = "amun.protocol.Worker"
 graceful_timeout = _settings.grace
 timeout = 120
 preload_app = False
+umask = 0o077
 control_socket_disable = True
 logconfig_dict = logs.configuration(_settings.log_level, _settings.log_format)
 proc_name = "amun"

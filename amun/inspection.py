@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .logins import Login
 from .specification import Specification
 
 State = Literal["scheduling", "waiting", "running", "terminated"]
@@ -39,11 +40,16 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Submission:
-    """What an engine is asked to declare: an inspection, its script's bytes, its environment's build context."""
+    """What an engine is asked to declare: an inspection, its script's bytes, its environment's build context.
+
+    `logins` is what hosts are asked with while the environment is built. The engine keeps it where nobody else reads
+    it, until the build has ended.
+    """
 
     inspection: Inspection
     script: bytes | None
     context: Mapping[str, bytes]
+    logins: tuple[Login, ...] = ()
 
 
 @dataclass(frozen=True)

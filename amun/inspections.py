@@ -8,17 +8,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from . import clock, dockerfile, environment, framing, identifiers, placement, script, status, timeline
+from . import clock, dockerfile, environment, framing, identifiers, logins, placement, script, status, timeline
 from .auth.base import Caller
 from .auth.limits import NO_LIMITS, Limits
 from .auth.view import View
 from .engines.base import Engine
 from .errors import Conflict, Infeasible, ItemNotFound
 from .inspection import Accepted, Inspection, Observation, Submission
+from .logins import Login
 from .logs import logger
 from .measuring import Measuring
 from .settings import Settings
 from .specification import Specification
+from .validation import json_path
 
 Stream = Literal["stdout", "stderr"]
 
@@ -57,13 +59,13 @@ class Inspections:
         `TooManyRequests` and `EngineUnavailable`.
         """
         self._limits.submission(self._caller)
-        specification = Specification.from_document(document, self._settings.defaults)
+        specification, asked_with = self._read(document)
         placement.check(specification, self._whole)
         self._limits.opening(self._caller, self.engine.unfinished)
         content = fetched
         if content is None and specification.script is not None:
-            content = script.read(specification.script, self._settings)
-        context, digest = self._environment(specification)
+            content = script.read(document["script"], self._settings)
+        context, digest = self._environment(specification, asked_with)
         inspection = Inspection(
             id=identifiers.new_id(specification.identifier),
             specification=specification,
@@ -71,7 +73,7 @@ class Inspections:
             environment=digest,
             created=clock.now(),
         )
-        accepted = self.engine.submit(Submission(inspection, content, context), key, _fingerprint(document))
+        accepted = self.engine.submit(Submission(inspection, content, context, asked_with), key, _fingerprint(document))
         logger.info("inspection accepted", inspection_id=accepted.id, environment=digest, cached=accepted.cached)
         return accepted, specification
 
@@ -80,10 +82,10 @@ class Inspections:
 
         `looked_up` says that somebody has looked already whether a script at a URL may be asked for.
         """
-        specification = Specification.from_document(document, self._settings.defaults)
+        specification, asked_with = self._read(document)
         if specification.script is not None and not looked_up:
-            script.check(specification.script, self._settings)
-        _, digest = self._environment(specification)
+            script.check(document["script"], self._settings)
+        _, digest = self._environment(specification, asked_with)
         cached = specification.build.cache and self.engine.has_environment(digest)
         answer = {"parameters": specification.to_document(), "environment": digest, "cached": cached}
         try:
@@ -94,11 +96,23 @@ class Inspections:
 
     def build_context(self, document: Mapping[str, Any]) -> tuple[Mapping[str, bytes], Specification]:
         """The build context of a posted document; the Dockerfile is one of its files."""
-        specification = Specification.from_document(document, self._settings.defaults)
-        return dockerfile.context(specification), specification
+        specification, asked_with = self._read(document)
+        return self._context(specification, asked_with), specification
 
-    def _environment(self, specification: Specification) -> tuple[Mapping[str, bytes], str]:
-        context = dockerfile.context(specification)
+    def _read(self, document: Mapping[str, Any]) -> tuple[Specification, tuple[Login, ...]]:
+        """The specification without the passwords in its URLs, and those."""
+        Specification.from_document(document)  # or what is wrong with it
+        kept, asked_with = logins.split(document, json_path, taken=self._whole.takes_logins)
+        return Specification.restore(kept, self._settings.defaults), asked_with
+
+    def _context(self, specification: Specification, asked_with: tuple[Login, ...]) -> Mapping[str, bytes]:
+        private = logins.owner_digest(self._caller.name) if asked_with else None
+        return dockerfile.context(specification, private=private)
+
+    def _environment(
+        self, specification: Specification, asked_with: tuple[Login, ...]
+    ) -> tuple[Mapping[str, bytes], str]:
+        context = self._context(specification, asked_with)
         return context, environment.environment_digest(context, self.engine.resolve(specification.base))
 
     # -- read ---------------------------------------------------------------------------------------------------

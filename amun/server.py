@@ -112,6 +112,7 @@ def _end_with_parent() -> None:
 def control(settings: Settings) -> int:
     """``amun controller``: run the controller until a signal."""
     logs.configure(settings.log_level, settings.log_format)
+    os.umask(0o077)
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory(settings))
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,9 @@
 #!/bin/sh
 # Installs a locked Python stack into the virtual environment: exact versions, every hash checked.
-# Usage: locked.sh micropipenv|pipenv|uv [HOST…]      HOST: an index whose certificate is not to be verified (uv)
+# Usage: locked.sh [--private OWNER] micropipenv|pipenv|uv [HOST…]
+#
+# --private OWNER  hosts are asked with a password; OWNER says whose it is
+# HOST             an index whose certificate is not to be verified (uv)
 #
 # The package manager comes along or is installed aside, and is gone when this is done.
 
@@ -15,6 +18,14 @@ export PATH="$venv/bin:$PATH" VIRTUAL_ENV=$venv XDG_CACHE_HOME=$helpers/cache
 cd $helpers
 settings=$(python settings.py)
 eval "$settings"
+
+if [ "$1" = --private ]; then
+    # What hosts are asked with, see amun/logins.py; it is no part of the image.
+    export NETRC=/run/amun-logins/netrc GIT_TERMINAL_PROMPT=0
+    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=credential.helper
+    export GIT_CONFIG_VALUE_0='store --file=/run/amun-logins/git-credentials'
+    shift 2
+fi
 
 manager=$1
 shift

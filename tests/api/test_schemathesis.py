@@ -143,7 +143,7 @@ class Application:
         self.states: Any = None
 
     def start(self, state_dir: Path) -> None:
-        settings = Settings(state_dir=state_dir, log_level="CRITICAL")
+        settings = Settings(state_dir=state_dir, log_level="CRITICAL", allowed_hosts="testserver")
         engine = PodmanEngine(settings)
         self.states = States(settings, engine)
         self._app = create_app(settings, engine)

@@ -22,6 +22,7 @@ from ...allowance import Allowance
 from ...errors import InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
 from ...logs import logger
+from ...masking import Mask
 from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
@@ -54,6 +55,7 @@ class OpenShiftEngine(Engine):
     """One namespace of a cluster that serves build.openshift.io. Any number of processes may use it."""
 
     name = "openshift"
+    takes_logins = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -185,9 +187,9 @@ class OpenShiftEngine(Engine):
 
         kept = self._kept_log(record)
         if kept:
-            return iter([kept[offset:]])
+            return Mask().stream(iter([kept]), offset)
         changes = self._changes(kinds.BUILDS, f"{names.BUILD_CONFIG}={record.environment}")
-        return logs.follow(opened, over, changes, offset) if follow else logs.read(opened, offset)
+        return Mask().stream(logs.follow(opened, over, changes) if follow else logs.read(opened), offset)
 
     def _changes(
         self, kind: Resource, selector: str, matters: Callable[[Document], bool] = lambda _: True

@@ -77,8 +77,8 @@ def write(found: BuildEnvironment, directory: Path) -> tuple[str, ...]:
     directory.chmod(0o755)
     certificates = directory / "ca-certificates.crt"
     if found.bundle:
-        files.write(certificates, Path(found.bundle).read_bytes())
-        files.write(directory / "apt.conf", f'Acquire::https::CAInfo "{MOUNT}/{certificates.name}";\n')
+        files.write(certificates, Path(found.bundle).read_bytes(), mode=0o644)
+        files.write(directory / "apt.conf", f'Acquire::https::CAInfo "{MOUNT}/{certificates.name}";\n', mode=0o644)
     files.write(directory / "environment", found.to_shell(), mode=0o600)
     return (f"{directory}:{MOUNT}:ro",)
 

@@ -12,15 +12,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ... import clock, dockerfile, formats, metrics
+from ... import clock, dockerfile, formats, logins, metrics
 from ...allowance import Allowance, largest
 from ...buildlog import failed_step
 from ...errors import EngineUnavailable
 from ...inspection import BuildState
 from ...logs import logger
+from ...masking import Mask
 from . import files, steps
 from .command import Podman
 from .machine import Machine
@@ -47,6 +49,7 @@ CPU_PERIOD = 100_000
 SHELL = """
 directory=$1; shift
 "$@" >>"$directory/log" 2>&1 </dev/null &
+umask 077
 echo "$!" >"$directory/pid"
 wait "$!"
 echo "$?" >"$directory/exit.new" && mv "$directory/exit.new" "$directory/exit"
@@ -171,6 +174,8 @@ class Builds:
         arguments += self._limits(record)
         for volume in (*self._machine.build_volumes, f"{path / steps.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
+        if (asked_with := self._store.logins_path(record.id)).is_dir():
+            arguments += ["--volume", f"{asked_with}:/run/amun-logins:ro"]
         for name, value in dockerfile.build_arguments({"Dockerfile": recipe.read_bytes()}).items():
             arguments += ["--build-arg", f"{name}={value}"]
         if not record.cache:
@@ -228,6 +233,7 @@ class Builds:
     def _conclude(self, build: str) -> None:
         """Keep what became of a build that has ended, or begin it again where something killed it."""
         path = self._store.build_path(build)
+        self._mask(build)
         code, log = _number(path / "exit"), _last_words(path / "log", _number(path / "begun") or 0)
         stop = files.read_json(path / "stop.json")
         if stop is not None:
@@ -252,8 +258,27 @@ class Builds:
             if self._goes_on(record, ended):
                 return self._put_back_for_more(build)
             self._store.keep_build(build, ended)
+            self._store.forget_logins(build)
         logger.info("build ended", build=build, outcome=ended.outcome, reason=ended.reason)
         metrics.build_ended(ended, record.created)
+
+    def _mask(self, build: str) -> None:
+        """Hide in the log what is only to be hidden while it is still known."""
+        log = self._store.build_path(build) / "log"
+        if log.exists():
+            with files.disk_errors(), log.open("r+b") as file:
+                Mask(logins.secrets(self._store.logins(build))).rewrite(file)
+
+    def forget_logins(self) -> None:
+        """Forget what builds ask hosts with that have ended, or that nobody waits for: they were ended half-way."""
+        for build in self._store.builds_with_logins():
+            with (
+                suppress(files.CorruptState),
+                self._store.environment_lock(self._store.build_record(build).environment),
+            ):
+                ended = self._state(build).state == "terminated"
+                if ended or (build not in self._watched and build not in self._store.builds_in_use()):
+                    self._store.forget_logins(build)
 
     def _goes_on(self, record: BuildRecord, ended: BuildState) -> bool:
         """Whether inspections that allow more wait for a build that a limit has ended; for all others it is over."""

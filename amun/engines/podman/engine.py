@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import clock, status
+from ... import clock, logins, status
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
 from ...logs import logger
+from ...masking import Mask
 from ...settings import Settings
 from ..base import Engine, Queue, check_item
 from . import files, machine, tail
@@ -158,7 +159,7 @@ class PodmanEngine(Engine):
 
     def _declare_with_build(self, submission: Submission) -> None:
         inspection = submission.inspection
-        build = self._store.new_build(inspection, submission.context)
+        build = self._store.new_build(inspection, submission.context, submission.logins)
         try:
             self._store.declare(Declared(inspection, build, cached=False), submission.script)
             self._store.serve(inspection.environment, build)
@@ -236,7 +237,8 @@ class PodmanEngine(Engine):
             observation = self.observe(inspection_id)
             return status.verdict(observation).over or observation.build.outcome is not None
 
-        return tail.until(end, offset, tail.read(path, offset, over if follow else None))
+        chunks = tail.until(end, 0, tail.read(path, 0, over if follow else None))  # from where what is masked begins
+        return Mask(logins.secrets(self._store.logins(declared.build))).stream(chunks, offset)
 
     def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
         self._check_item(inspection_id, item)
@@ -291,7 +293,9 @@ class PodmanEngine(Engine):
                 for check in self._machine.exposures:
                     logger.warning(f"{check.name}: {check.why}", remedy=check.remedy)
                 self._bell.listen()
+                files.tighten(self._settings.state_dir)
                 self._housekeeping.remove_orphans()
+                self._builds.forget_logins()
             try:
                 yield leading
             finally:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ def disk_errors() -> Iterator[None]:
         raise EngineUnavailable(f"The state directory cannot be used: {exc.strerror or exc}.") from exc
 
 
-def write(path: Path, content: bytes | str, mode: int = 0o644) -> None:
+def write(path: Path, content: bytes | str, mode: int = 0o600) -> None:
     """Replace `path` by `content` at once: a reader sees the old or the new, never a part."""
     data = content.encode() if isinstance(content, str) else content
     with disk_errors():
@@ -70,6 +71,22 @@ def read_json(path: Path) -> Any:
     return document
 
 
+SHARED = ("mount", "build-environment")
+"""Directories that are mounted into runs and builds: users of other ids read in them."""
+
+
+def tighten(root: Path) -> None:
+    """Let nobody else read the files below `root`, but for what is mounted: earlier versions did."""
+    with disk_errors():
+        for directory, folders, names in os.walk(root):
+            folders[:] = [name for name in folders if name not in SHARED]
+            for path in (directory, *(os.path.join(directory, name) for name in names)):
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.lstat(path)
+                    if not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                        os.chmod(path, status.st_mode & 0o700)
+
+
 def set_aside(path: Path) -> None:
     """Rename a corrupt file, so that its content can be looked at and the state be worked out again."""
     with contextlib.suppress(FileNotFoundError):
@@ -80,7 +97,7 @@ def set_aside(path: Path) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of `path`, waiting for whoever has it."""
     with disk_errors():
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -102,7 +119,7 @@ def open_locked(path: Path) -> Iterator[BinaryIO]:
 def try_locked(path: Path) -> Iterator[bool]:
     """Hold the lock of `path` if nobody else does; says whether it is held."""
     with disk_errors():
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -62,6 +62,7 @@ class Housekeeping:
                 self._store.empty_trash(inspection_id)
         if deleted:
             self._stop_unused_builds(builds)
+            builds.forget_logins()
 
     def _stop_unused_builds(self, builds: Builds) -> None:
         used = self._store.builds_in_use()

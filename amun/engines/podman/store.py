@@ -9,7 +9,8 @@
                                            stored, finished, items/N/{pod,started,state,report}.json and items/N/log;
                                            build.json where the build is over for this inspection alone
     STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json;
-                                           limits.json where it has others than the record says
+                                           limits.json where it has others than the record says; until it has ended,
+                                           logins/: what it asks hosts with
     STATE/environments/DIGEST              the build that serves the environment now
     STATE/idempotency/SHA256               Idempotency-Key, its inspection and the body it came with
     STATE/trash/                           what was deleted and may still have to be stopped
@@ -28,17 +29,18 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ... import clock, runner
+from ... import clock, logins, runner
 from ...allowance import Allowance
 from ...errors import InspectionNotFound
 from ...identifiers import is_valid
 from ...inspection import BuildState, Inspection, ItemState
+from ...logins import Login
 from ...specification import Specification
 from . import files
 from .files import CorruptState
@@ -91,8 +93,11 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         with files.disk_errors():
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("index", "active", "inspections", "builds", "environments", "idempotency", "trash", "locks"):
-                (root / name).mkdir(parents=True, exist_ok=True)
+                (root / name).mkdir(mode=0o700, exist_ok=True)
+            if root.stat().st_mode & 0o077:
+                root.chmod(0o700)
 
     # -- inspections --------------------------------------------------------------------------------------------
 
@@ -265,8 +270,8 @@ class Store:
         """From now on `build` is the one that serves the environment."""
         files.write(self.root / "environments" / _hex(environment), build)
 
-    def new_build(self, inspection: Inspection, context: Mapping[str, bytes]) -> str:
-        """Keep a build that is to be made; returns its id."""
+    def new_build(self, inspection: Inspection, context: Mapping[str, bytes], asked_with: Sequence[Login] = ()) -> str:
+        """Keep a build that is to be made, and what it asks hosts with; returns its id."""
         request = inspection.specification.build
         build = f"{_hex(inspection.environment)[:16]}-{secrets.token_hex(4)}"
         record = BuildRecord(
@@ -286,10 +291,35 @@ class Store:
                     (path / "context" / name).parent.mkdir(parents=True, exist_ok=True)
                     (path / "context" / name).write_bytes(content)
                 files.write_json(path / "record.json", asdict(record))
+                if asked_with:
+                    self._keep_logins(self.logins_path(build), asked_with)
             except BaseException:
                 shutil.rmtree(path, ignore_errors=True)
                 raise
         return build
+
+    def logins_path(self, build: str) -> Path:
+        """Directory of what a build asks hosts with: there until the build has ended."""
+        return self.build_path(build) / "logins"
+
+    def _keep_logins(self, path: Path, asked_with: Sequence[Login]) -> None:
+        path.mkdir(mode=0o700)
+        files.write(path / "netrc", logins.netrc(asked_with))
+        files.write(path / "git-credentials", logins.git_credentials(asked_with))
+        files.write_json(path / "logins.json", {"logins": [asdict(login) for login in asked_with]})
+
+    def logins(self, build: str) -> list[Login]:
+        """What a build asks hosts with; none once it has ended."""
+        with suppress(CorruptState, TypeError, KeyError):
+            kept = files.read_json(self.logins_path(build) / "logins.json") or {"logins": []}
+            return [Login(**login) for login in kept["logins"]]
+        return []
+
+    def forget_logins(self, build: str) -> None:
+        shutil.rmtree(self.logins_path(build), ignore_errors=True)
+
+    def builds_with_logins(self) -> list[str]:
+        return [path.parent.name for path in (self.root / "builds").glob("*/logins")]
 
     def build_record(self, build: str) -> BuildRecord:
         """Raises `CorruptState`."""

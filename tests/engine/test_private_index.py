@@ -1,0 +1,162 @@
+"""Indexes and repositories that ask who comes: each installer gets in, and nothing of it is left or to be read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from amun.engines.podman import machine
+from amun.settings import Settings
+from tests.conftest import Service
+
+pytestmark = [pytest.mark.podman, pytest.mark.slow]
+
+USER, PASSWORD = "builder", "s3cret-Pass0rd~%"
+PROGRAM = "import amun_private; print('{\"found\": ' + str(amun_private.FOUND) + '}')"
+
+
+def wheel(version: str) -> tuple[str, bytes]:
+    """A package of one module; the setting tells versions apart."""
+    info = f"amun_private-{version}.dist-info"
+    files = {
+        "amun_private.py": f"FOUND = {version[0]}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: amun-private\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return f"amun_private-{version}-py3-none-any.whl", made.getvalue()
+
+
+NAME, WHEEL = wheel("1.0")
+DIGEST = f"sha256:{hashlib.sha256(WHEEL).hexdigest()}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A simple index (PEP 503) for one user."""
+
+    def do_GET(self) -> None:
+        expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") != f"Basic {expected}":
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="private"')
+            self.end_headers()
+            return
+        listed = f'<!DOCTYPE html><html><body><a href="/files/{NAME}#{DIGEST.replace(":", "=")}">{NAME}</a></body>'
+        content = {"/simple/amun-private/": listed.encode(), f"/files/{NAME}": WHEEL}.get(self.path)
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/octet-stream")
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[str]:
+    """Host and port of the index."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Service]:
+    """A service whose builds reach this machine, where the index is."""
+    running = Service(tmp_path_factory.mktemp("private") / "state", workers=1, grace=1, build_network="host")
+    try:
+        yield running.start()
+    finally:
+        running.finish()
+
+
+def stack(base: str, index: str, manager: str, password: str = PASSWORD) -> dict[str, Any]:
+    sources = [{"name": "own", "url": f"http://{USER}:{quote(password, safe='')}@{index}/simple", "verify_ssl": False}]
+    package = {"version": "==1.0", "hashes": [DIGEST], "index": "own"}
+    return {
+        "base": base,
+        "package_manager": manager,
+        "python": {
+            "requirements": {"source": sources, "packages": {"amun-private": "*"}},
+            "requirements_locked": {"_meta": {"sources": sources}, "default": {"amun-private": package}},
+        },
+        "environment": [{"name": "TOLD", "value": "value-of-a-variable"}],
+        "build": {"requests": {"memory": "1Gi"}},
+        "script": f"#!/usr/bin/env python\n{PROGRAM}\n",
+    }
+
+
+def everything(service: Service) -> bytes:
+    """All that is kept, but for the log of the service's own tests and what Podman has for machines."""
+    return b"".join(path.read_bytes() for path in service.state_dir.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("manager", ["micropipenv", "pipenv", "uv"])
+def test_a_locked_stack_comes_from_an_index_with_a_password(
+    private: Service, base: str, index: str, manager: str
+) -> None:
+    inspection_id = private.submit(stack(base, index, manager))
+    status = private.wait(inspection_id, timeout=300)
+    log = built(private, inspection_id)
+    assert status["phase"] == "succeeded", log
+    assert private.client.result(inspection_id)["result"]["stdout"] == {"found": 1}
+    assert PASSWORD not in log
+    assert "value-of-a-variable" not in log
+    assert PASSWORD.encode() not in everything(private)
+    assert list(private.state_dir.glob("builds/*/logins")) == []
+    assert PASSWORD not in image_history(status["build"]["image"])
+    assert PASSWORD not in private.log.read_text()
+
+
+def built(service: Service, inspection_id: str) -> str:
+    return b"".join(service.client.build_log(inspection_id)).decode()
+
+
+def image_history(image: str) -> str:
+    found = machine.for_settings(Settings())
+    command = [found.podman, "image", "inspect", image]
+    inspected = subprocess.run(command, env=found.environment, capture_output=True, text=True, check=True).stdout
+    files = "find / -xdev -path /proc -prune -o -name netrc -print -o -name git-credentials -print"
+    command = [found.podman, "run", "--rm", "--network=none", image, "sh", "-c", files]
+    left = subprocess.run(command, env=found.environment, capture_output=True, text=True, check=False).stdout
+    assert "logins" not in left
+    return inspected + left
+
+
+def test_a_requirement_at_a_url_with_a_password_is_installed(private: Service, base: str, index: str) -> None:
+    document = stack(base, index, "uv")
+    del document["python"]
+    url = f"https://{USER}:{quote(PASSWORD, safe='')}@{index}/files/{NAME}"
+    document["python_packages"] = [f"amun-private @ {url}"]
+    inspection_id = private.submit(document)  # this index knows no TLS: what matters is what is said of it
+    status = private.wait(inspection_id, timeout=300)
+    assert status["phase"] == "build_failed"
+    assert PASSWORD not in json.dumps(status) + built(private, inspection_id)
+    assert list(private.state_dir.glob("builds/*/logins")) == []
+
+
+def test_a_wrong_password_fails_the_build_and_is_forgotten(private: Service, base: str, index: str) -> None:
+    document = stack(base, index, "micropipenv", password="wrong-Pass0rd")
+    document["build"]["cache"] = False  # or it is the environment that this owner has already
+    inspection_id = private.submit(document)
+    status = private.wait(inspection_id, timeout=300)
+    assert status["phase"] == "build_failed"
+    assert "wrong-Pass0rd" not in json.dumps(status) + built(private, inspection_id)
+    assert b"wrong-Pass0rd" not in everything(private)
