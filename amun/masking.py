@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from .dockerfile import HOME, VENV
+from .dockerfile import VENV
+from .formats import HOME
 
 SHORTEST = 6
 """Bytes from which on a password is masked wherever it stands; a shorter one could be a part of any word."""
