@@ -6,6 +6,7 @@ against the models of its Python client; what comes from elsewhere, against the 
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ KUSTOMIZATION: Mapping[str, Any] = {
     "images": [{"name": "", "newName": "", "newTag": ""}],
     "replicas": [{"name": "", "count": 0}],
     "patches": [{"path": ""}],
-    "configMapGenerator": [{"name": "", "behavior": "", "envs": [""], "literals": [""]}],
+    "secretGenerator": [{"name": "", "behavior": "", "envs": [""], "literals": [""]}],
 }
 COMPONENT = {name: value for name, value in KUSTOMIZATION.items() if name != "namespace"}
 SHAPES: dict[tuple[str, str], Mapping[str, Any]] = {
@@ -131,9 +132,9 @@ def render(command: list[str], place: Path) -> list[Document]:
 
 
 def settings(found: list[Document]) -> dict[str, str]:
-    """The data of the ConfigMap of settings among rendered objects."""
-    (data,) = (each["data"] for name, each in of(found, "ConfigMap").items() if name.startswith("amun-settings"))
-    return dict(data)
+    """The data of the Secret of settings among rendered objects."""
+    (data,) = (each["data"] for name, each in of(found, "Secret").items() if name.startswith("amun-settings"))
+    return {name: base64.b64decode(value).decode() for name, value in data.items()}
 
 
 def understood(given: Mapping[str, str]) -> Settings:

@@ -50,7 +50,7 @@ def named(kustomization: Document) -> Iterator[str]:
     yield from kustomization.get("resources", ())
     yield from kustomization.get("components", ())
     yield from (patch["path"] for patch in kustomization.get("patches", ()))
-    for generator in kustomization.get("configMapGenerator", ()):
+    for generator in kustomization.get("secretGenerator", ()):
         yield from generator.get("envs", ())
 
 
@@ -142,7 +142,7 @@ def test_there_are_no_other_roles_and_no_wildcards() -> None:
 def test_the_rights_of_callers_are_those_that_are_asked_for() -> None:
     roles = of(component("callers"), "Role")
     (kustomization,) = documents(TREE / "components/callers/kustomization.yaml")
-    told = dict(line.split("=") for line in kustomization["configMapGenerator"][0]["literals"])
+    told = dict(line.split("=") for line in kustomization["secretGenerator"][0]["literals"])
     may_use, sees_all = ({str(right) for right in granted_by(roles[name])} for name in ("amun-user", "amun-admin"))
     assert may_use == {told["AMUN_AUTH_ACCESS"]}
     assert sees_all == {told["AMUN_AUTH_ACCESS"], told["AMUN_AUTH_ADMIN_ACCESS"]}

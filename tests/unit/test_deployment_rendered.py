@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from functools import cache
@@ -40,7 +41,7 @@ def everything(tmp_path: Path) -> list[Document]:
         "namespace": "amun",
         "resources": [f"{way}/overlays/openshift"],
         "components": [f"{way}/components/{name}" for name in ADDED],
-        "configMapGenerator": [
+        "secretGenerator": [
             {
                 "name": "amun-settings",
                 "namespace": "amun",
@@ -68,8 +69,10 @@ def references(each: Document) -> list[tuple[str, str | None, str]]:
     if kind == "Deployment":
         pod = spec["template"]["spec"]
         sources = [source for container in pod["containers"] for source in container["envFrom"]]
-        maps = [("ConfigMap", None, each["configMapRef"]["name"]) for each in sources if "configMapRef" in each]
-        return [("ServiceAccount", None, pod["serviceAccountName"]), *maps]
+        named = [each["secretRef"]["name"] for each in sources]
+        settings = [("Secret", None, name) for name in named if name.startswith("amun-settings")]
+        assert len(settings) == len(pod["containers"])
+        return [("ServiceAccount", None, pod["serviceAccountName"]), *settings]
     if kind in ("RoleBinding", "ClusterRoleBinding"):
         accounts = [(subject["kind"], subject.get("namespace"), subject["name"]) for subject in each["subjects"]]
         return [(each["roleRef"]["kind"], None, each["roleRef"]["name"]), *accounts]
@@ -110,8 +113,19 @@ def test_settings_are_understood_and_say_who_may_come_in(name: str) -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_pods_are_replaced_when_settings_change(name: str) -> None:
-    (settings,) = of(overlay(name), "ConfigMap")
+    (settings,) = of(overlay(name), "Secret")
     assert settings.startswith("amun-settings-")
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_whoever_takes_over_the_api_does_not_configure_the_service(name: str) -> None:
+    """What pods are made from is nothing that a Role of the service may change."""
+    found = overlay(name)
+    rules = [rule for role in of(found, "Role").values() for rule in role["rules"]]
+    assert "secrets" not in {resource for rule in rules for resource in rule["resources"]}
+    assert not of(found, "ConfigMap")
+    for deployed in of(found, "Deployment").values():
+        assert "configMap" not in json.dumps(deployed)
 
 
 def test_whoever_may_come_in_by_a_token_is_asked_by_an_api_that_may_ask() -> None:
@@ -194,8 +208,9 @@ def test_keys_and_credentials_come_from_secrets(everything: list[Document]) -> N
     found = of(everything, "Deployment")
     api, controller = (found[name]["spec"]["template"]["spec"] for name in ("amun-api", "amun-controller"))
     for pod in (api, controller):
-        sources = [source["secretRef"]["name"] for source in pod["containers"][0]["envFrom"] if "secretRef" in source]
-        assert sources == ["amun-archive"]
+        settings_of, *others = [source["secretRef"]["name"] for source in pod["containers"][0]["envFrom"]]
+        assert settings_of.startswith("amun-settings-")
+        assert others == ["amun-archive"]
     (volume,) = (volume for volume in api["volumes"] if "secret" in volume)
     (mount,) = (mount for mount in api["containers"][0]["volumeMounts"] if mount["name"] == volume["name"])
     (item,) = volume["secret"]["items"]
