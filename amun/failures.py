@@ -69,11 +69,15 @@ def _line(text: str) -> str:
 
 
 def _building(match: re.Match[str]) -> str:
-    """The line, and which Python package was being built: the next that fails by name, or the last one begun."""
-    failed = _FAILED.search(match.string, match.end())
-    begun = None if failed else _last(_BEGUN, match.string[: match.start()])
-    package = next(filter(None, (failed or begun).groups()), "") if failed or begun else ""  # type: ignore[union-attr]
+    """The line, and which Python package was being built."""
+    package = _package(match)
     return match[1] if not package or package in match[1] else f"{match[1]} (building {package})"
+
+
+def _package(match: re.Match[str]) -> str:
+    """The package that was being built there: the next that fails by name, or the last one begun."""
+    found = _FAILED.search(match.string, match.end()) or _last(_BEGUN, match.string[: match.start()])
+    return re.split(r"[^\w.-]", next(filter(None, found.groups()), ""))[0] if found else ""
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
@@ -83,8 +87,13 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return last
 
 
-def _versions(match: re.Match[str]) -> str:
-    """No version of a package fits: what there is, and what there would be for another Python."""
+def _versions(match: re.Match[str]) -> str | None:
+    """No version of a package fits: what there is, and what there would be for another Python.
+
+    pip 21 says the same of one that it could not build, and has said why before.
+    """
+    if "Command errored out" in match.string:
+        return None
     said = f"ERROR: No matching distribution found for {match['wanted']}"
     exact, there = match["wanted"].partition("==")[2], match["there"].strip() or "none"
     others = [entry.partition(" Requires-Python ")[::2] for entry in (match["ignored"] or "").split("; ")]
@@ -95,6 +104,10 @@ def _versions(match: re.Match[str]) -> str:
         return said
     versions = there.split(", ")
     return f"{said} (from versions: {there if len(versions) < 4 else f'{versions[0]} … {versions[-1]}'})"
+
+
+def _no_match(match: re.Match[str]) -> str | None:
+    return None if "Command errored out" in match.string else match[1]
 
 
 def _unreachable(match: re.Match[str]) -> str | None:
@@ -127,9 +140,8 @@ def _own_words(match: re.Match[str]) -> str | None:
     lines = [line.strip() for line in match[1].splitlines() if line.strip()]
     error = next((line for line in reversed(lines) if re.match(r"(?:\w+ )?(?:[Ee]rror|ERROR)\b", line)), None)
     said = _raised(match) or error or " ".join(lines[:2])
-    package = _FAILED.search(match.string, match.end()) or _last(_BEGUN, match.string[: match.start()])
-    name = next(filter(None, package.groups()), "") if package else ""
-    return said if not said or not name or name in said else f"{said} (building {name})"
+    package = _package(match)
+    return said if not said or not package or package in said else f"{said} (building {package})"
 
 
 def _row(pattern: str, said: Sentence = r"\1") -> tuple[re.Pattern[str], Sentence]:
@@ -249,7 +261,8 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     ),
     _row(
         r"^ *(ERROR: (?:No matching distribution|Package '.*' requires a different Python"
-        r"|.* is not a supported wheel).*)"
+        r"|.* is not a supported wheel).*)",
+        _no_match,
     ),
     # Python packages that cannot be built: what the compiler, or the program of the package, said
     _row(r"^ *(.*(?:fatal error: \S+: No such file or directory|cannot find -l\S+).*)", _building),
