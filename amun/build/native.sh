@@ -30,7 +30,7 @@ run() {
         case $line in
             *"%"*"("*") scriptlet failed"*) package=${line#*%*"("} package=${package%%")"*} ;;
             *"scriptlet in rpm package "* | *"scriptlet failure in rpm package "*) package=${line##*rpm package } ;;
-            *"rror in %"*" scriptlet: "*) package=${line##* scriptlet: } ;;
+            *"rror in "*" scriptlet: "*) package=${line##* scriptlet: } package=${package%% *} ;;
             *": script exited with error "*) package=${line%%: script exited*} package=${package##* } ;;
             *) continue ;;
         esac

@@ -17,7 +17,7 @@ from amun.engines.podman.namespace import build_command
 from amun.errors import EngineUnavailable
 from amun.settings import Settings
 from amun.specification import Specification
-from tests import rpmimages
+from tests import debimages, rpmimages
 
 pytestmark = pytest.mark.podman
 
@@ -142,6 +142,38 @@ def test_a_native_package_may_be_called_by_what_it_provides(builder: Builder) ->
     assert builder.run(image, "tree", "--version").startswith("tree v")
 
 
+@pytest.fixture(scope="module")
+def with_debs(builder: Builder) -> str:
+    """A base with a repository of its own, each package of which is there for a case."""
+    image, _ = builder.build_files(debimages.context(builder.base))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("packages", "sentence"),
+    [
+        ("own-needy", "own-needy : Depends: libmissing (>= 2) but it is not installable"),
+        (
+            "own-bad",
+            "dpkg: error processing package own-bad (--configure): installed own-bad package post-installation",
+        ),
+        ("own-left own-right", "own-left : Conflicts: own-right but 1.0 is to be installed"),
+        ("own-same-a own-same-b", "trying to overwrite '/etc/same', which is also in package own-same-a 1.0"),
+        ("own-gone", "own-gone.deb File not found"),
+        ("own-broken", "own-broken.deb Hash Sum mismatch"),
+        ("tree=9.9", "E: Version '9.9' for 'tree' was not found"),
+        (
+            "no-such tree no-such-either",
+            "E: Unable to locate package no-such; E: Unable to locate package no-such-either",
+        ),
+    ],
+)
+def test_what_apt_cannot_give_is_said(builder: Builder, with_debs: str, packages: str, sentence: str) -> None:
+    reason, message = builder.failure(base=with_debs, packages=packages.split())
+    assert reason == "BuildFailed"
+    assert sentence in message
+
+
 @pytest.fixture(scope="module", params=rpmimages.MANAGERS)
 def with_rpm(builder: Builder, request: pytest.FixtureRequest) -> str:
     try:
@@ -230,7 +262,29 @@ def test_a_wrong_hash_is_not_installed(builder: Builder, manager: str) -> None:
     reason, message = builder.failure(**stack(manager, six="sha256:" + "1" * 64))
     assert reason == "BuildFailed"
     assert message.startswith("Installing the locked Python packages failed (step ")
-    assert "DO NOT MATCH THE HASHES" in message or "Hash mismatch for `six==1.16.0`" in message
+    assert "DO NOT MATCH THE HASHES: six==1.16.0" in message or "Hash mismatch for `six==1.16.0`" in message
+
+
+@pytest.mark.parametrize(
+    ("package", "sentence"),
+    [
+        ("netifaces==0.11.0", "failed: No such file or directory (building netifaces)"),
+        ("anyjson==0.3.3", "error in anyjson setup command: use_2to3 is invalid"),
+        ("dataclasses==0.8", "No matching distribution found for dataclasses==0.8: 0.8 requires Python >=3.6, <3.7"),
+        ("iniconfig @ git+https://git.example.org/x", "Cannot find command 'git'"),
+    ],
+)
+def test_why_a_python_package_cannot_be_had_is_said(builder: Builder, package: str, sentence: str) -> None:
+    reason, message = builder.failure(python_packages=[package])
+    assert reason == "BuildFailed"
+    assert sentence in message
+
+
+def test_a_configuration_that_pip_cannot_read_is_said(builder: Builder) -> None:
+    recipe = f"FROM {builder.base}\nUSER 0\nRUN echo nonsense >/etc/pip.conf\n"
+    base, _ = builder.build_files({"Dockerfile": recipe.encode()})
+    _, message = builder.failure(base=base, python_packages=["iniconfig"])
+    assert "ERROR: pip cannot read what the base image tells it (pip config list)" in message
 
 
 NETWORK = "if [ -r /run/amun/environment ]; then . /run/amun/environment; fi"

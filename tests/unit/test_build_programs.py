@@ -265,16 +265,15 @@ def test_what_is_not_installed_is_not_taken_for_something_else(tmp_path: Path, s
 
 
 SCRIPTLETS = {
-    # As dnf 4.14 and zypper 1.14 said here; yum 3: https://bugzilla.redhat.com/show_bug.cgi?id=1119332; dnf 5:
-    # scriptlet_error of libdnf5's transaction callbacks; apk: https://gitlab.alpinelinux.org/alpine/apk-tools
+    # dnf 4.14 and zypper 1.14, really run; the rest by public logs of yum 3 and apk 2, and by RpmTransCB of dnf 5.
     "warning: %post(bad-1.0-1.noarch) scriptlet failed, exit status 3": "bad-1.0-1.noarch",
     "error: %prein(bad-1.0-1.noarch) scriptlet failed, exit status 4": "bad-1.0-1.noarch",
     "warning: %triggerin(bad-1.0-1.noarch) scriptlet failed, exit status 5": "bad-1.0-1.noarch",
     "Error in POSTIN scriptlet in rpm package bad": "bad",
     "Error in <unknown> scriptlet in rpm package bad": "bad",
     "Non-fatal POSTIN scriptlet failure in rpm package bad-1.0-1.noarch": "bad-1.0-1.noarch",
-    ">>> Error in %post scriptlet: bad-0:1.0-1.noarch": "bad-0:1.0-1.noarch",
-    ">>> Non-critical error in %post scriptlet: bad-0:1.0-1.noarch": "bad-0:1.0-1.noarch",
+    "Error in post-install scriptlet: bad-0:1.0-1.noarch return code 1": "bad-0:1.0-1.noarch",
+    ">>> Non-critical error in post-install scriptlet: bad-0:1.0-1.noarch": "bad-0:1.0-1.noarch",
     "ERROR: bad-1.0-r0.post-install: script exited with error 1": "bad-1.0-r0.post-install",
 }
 
