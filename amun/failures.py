@@ -26,7 +26,10 @@ _NOISE = re.compile(
     r"|Choose from above solutions|Continue\? \[|Abort, retry, ignore\?|Unblock or discard\?|Please see the above error"
     r"|Problem occurred during or after|Installation has been aborted|\(try to add '--|rpm: "
 )
-_FAILED = re.compile(r"^ *(?:ERROR: )?Failed building wheel for (\S+)|^╰─> (?!See )(\S+)$", re.MULTILINE)
+_FAILED = re.compile(
+    r"^ *(?:ERROR: )?Failed building wheel for (\S+)|^╰─> (?!See )(\S+)$|^ERROR: Failed to build '(\S+)' when ",
+    re.MULTILINE,
+)
 _BEGUN = re.compile(
     r"^ *\S+ Failed to (?:build|download|download and build) `([^`\n]+)|^Collecting ([^\s@]+)",
     re.MULTILINE,
@@ -64,14 +67,18 @@ def _said(pattern: re.Pattern[str], template: Sentence, text: str) -> Iterator[s
 
 def _line(text: str) -> str:
     """Make one line of several, with commas between what stood in lines of its own."""
-    lines = [" ".join(line.split()).removeprefix("- ") for line in text.splitlines()]
+    lines = [" ".join(line.split()).lstrip("└├─│- ") for line in text.splitlines()]
     return ", ".join(line for line in lines if line).replace(":,", ":").rstrip(" .,:")
 
 
 def _building(match: re.Match[str]) -> str:
     """The line, and which Python package was being built."""
-    package = _package(match)
-    return match[1] if not package or package in match[1] else f"{match[1]} (building {package})"
+    return _of_package(match[1], match)
+
+
+def _of_package(line: str, match: re.Match[str]) -> str:
+    said, package = line.rstrip(" ,.:"), _package(match)
+    return said if not package or package in said else f"{said} (building {package})"
 
 
 def _package(match: re.Match[str]) -> str:
@@ -135,18 +142,32 @@ def _causes(match: re.Match[str]) -> str:
     return "cause: " + ": ".join(dict.fromkeys((causes[0], causes[-1])))
 
 
+# Not the names that pip has for kinds of errors, such as subprocess-exited-with-error.
+_ERROR = re.compile(r"(?:\w+ )?(?:[Ee]rror|ERROR)\b(?!: [a-z]+(?:-[a-z]+){2,}$)")
+
+
+def _own_error(match: re.Match[str]) -> str | None:
+    """What the program of a package ended with: the exception, or its last word on an error."""
+    errors = [line for line in map(str.strip, match[1].splitlines()) if _ERROR.match(line)]
+    said = _raised(match) or (errors[-1] if errors else None)
+    return _of_package(said, match) if said else None
+
+
 def _own_words(match: re.Match[str]) -> str | None:
-    """What the program of a package printed: the exception, its last word on an error, or else its first words."""
+    """The first words of the program of a package that has none on an error."""
     lines = [line.strip() for line in match[1].splitlines() if line.strip()]
-    error = next((line for line in reversed(lines) if re.match(r"(?:\w+ )?(?:[Ee]rror|ERROR)\b", line)), None)
-    said = _raised(match) or error or " ".join(lines[:2])
-    package = _package(match)
-    return said if not said or not package or package in said else f"{said} (building {package})"
+    return _of_package(" ".join(lines[:2]), match) if lines else None
 
 
 def _row(pattern: str, said: Sentence = r"\1") -> tuple[re.Pattern[str], Sentence]:
     return re.compile(pattern, re.MULTILINE), said
 
+
+# What pip and uv quote of the program of a package.
+_OUTPUT = (
+    r"^ *(?:╰─> \[\d+ lines? of output\]|\[std(?:out|err)\]|Complete output (?:\(\d+ lines?\)|from command .*):)\n"
+    r"((?: {2,}(?!-----|ERROR: Failed building).*\n|\n)+)"
+)
 
 # In patterns: no \s, which goes over ends of lines, and no two unlimited `.*` in one line: the output is a stranger's.
 TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
@@ -196,12 +217,13 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
         r"^File (/\S+)\n +from install of\n +(.*)\n +conflicts with file from (?:install of|package)\n +(.*)",
         r"file \1 from install of \2 conflicts with file from \3",
     ),
-    _row(r"^ *Problem(?: \d+)?: (?:\d+: )?(?!conflicting requests$)(.*)$"),
+    _row(r"^ *Problem(?: \d+)?: (?:\d+: )?(?:conflicting requests\n)?(.*(?:\n *- .*)?)"),
     _row(r"^The following packages have unmet dependencies:\n((?: +\S.*\n)+)"),
     _row(r"^E: (Unable to satisfy dependencies\..*\n(?: {3}.*\n?)*)"),
     _row(r"^ *(\S+-r\d+):\n *((?:breaks|conflicts|masked in): .*)", r"\1 \2"),
     # Native packages that there are not, since no list of them could be had
     _row(r"^ *(?:- )?((?:Status code: \d+|Curl error \(\d+\)).*)"),
+    _row(r"^ *(Error: Cannot retrieve repository metadata .*)"),
     _row(r"^(Cannot find a valid baseurl for repo: .*)"),
     _row(r"(\[Errno 14\] .*)"),
     _row(r"^(Download \(curl\) error for .*\n(?:Error code:.*\n)?Error message:.*)"),
@@ -243,7 +265,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
         r"\n+((?: *(?:-|└─|├─) .*\n+)+)",
         r"\1\n\2",
     ),
-    _row(r"^ *[└├]─ (.* (?:does not exist|is not installable|is requested and can be installed|conflicts).*)"),
+    _row(r"^error +libmamba (Could not solve for environment specs)\n((?: +.*\n){1,5})", r"\1: \2"),
     _row(r"^((?:Conda\w*|Env\w*|Package\w*|NoWritable\w*|Directory\w*|Invalid\w*)Error: .*)"),
     # Python packages that do not go together, or that there are not
     _row(
@@ -283,14 +305,14 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
         r"[Cc]an ?not find|could not (?:find|be found)|Did not find|is not installed|Unknown compiler).*)",
         _building,
     ),
-    _row(r"^ *(CMake Error.*(?:\n+ +.+)?|\S+ ERROR: (?:Dependency|Unknown compiler|Program|Could not) .*)", _building),
+    _row(r"^ *(CMake Error.*(?:\n+ +.+)?|\S+ ERROR: (?:Dependency|Unknown compiler|Program|Could not).*)", _building),
     _row(r"^ *(The headers or library files could not be found for .*)", _building),
     _row(r"^ *(error in \S+ setup command: .*)"),
     _row(r"^ *(ERROR: Cannot find command '.*)"),
     _row(r"^ *(\S+:\d+:(?:\d+:)? (?:fatal )?error: .*)", _building),
     _row(r"^ *(error\[E\d+\]: .*)", _building),
-    _row(r"^ *(?:╰─> \[\d+ lines? of output\]|\[std(?:out|err)\])\n((?: {4,}.*\n|\n)+)", _own_words),
-    _row(r"^ *Complete output (?:\(\d+ lines?\)|from command .*):\n((?: {2,}(?!-----).*\n|\n)+)", _own_words),
+    _row(_OUTPUT, _own_error),
+    _row(_OUTPUT, _own_words),
     # pip itself, and uv
     _row(r"^(?:ERROR: )?Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised),
     _row(
