@@ -328,7 +328,7 @@ ANYTHING = (
         r"^.*?((?:\b[\w.]*(?:ERROR|[Ee]rror)|\bE|fatal|FATAL): (?!Exception:$|[a-z]+(?:-[a-z]+){2,}$).*)$",
         re.MULTILINE,
     ),
-    re.compile(r"^(.*\b(?:[Ee]rror|ERROR|not found)\b.*)$", re.MULTILINE),
-    re.compile(r"^(.*\S.*)$", re.MULTILINE),
+    re.compile(r"^(?!WARNING: )(.*\b(?:[Ee]rror|ERROR|not found)\b.*)$", re.MULTILINE),
+    re.compile(r"^(?!WARNING: )(.*\S.*)$", re.MULTILINE),
 )
 """How lines begin that say what is wrong, whatever tool they are of; the last one of a kind counts."""

@@ -68,7 +68,9 @@ def repositories(lock: Lock) -> str:
     complete = normalized(lock)
     lines = [_requested(name, entry) for name, entry in sorted(complete["default"].items()) if "git" in entry]
     urls = tuple(source["url"] for source in complete["_meta"]["sources"])
-    return (_index_options(urls) if urls else "") + "".join(lines) if lines else ""
+    indexes = _index_options(urls) if urls else ""
+    hosts = "".join(f"--trusted-host {host}\n" for host in unverified_hosts(lock))
+    return indexes + hosts + "".join(lines) if lines else ""
 
 
 def requested(lock: Lock) -> str:

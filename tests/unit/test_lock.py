@@ -57,6 +57,7 @@ def test_what_comes_from_version_control_is_in_a_file_of_its_own_and_no_other() 
     made = locked(PYPI, OWN, a={"version": "==1", "hashes": [ONE]}, c={**entry, "version": "==2", "hashes": [TWO]})
     assert lock.repositories(made) == (
         "--index-url https://pypi.org/simple\n--extra-index-url https://index.example.org:8443/simple\n"
+        "--trusted-host index.example.org:8443\n"
         f"c[x] @ git+https://git.example.org/c.git@{COMMIT}#subdirectory=py ; os_name == 'posix'\n"
     )
     assert "c" not in json.loads(lock.pipfile_lock(made))["default"]
