@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from amun.engines.podman import hostroutes
+from amun.engines.podman import hostroutes, trials
+from amun.engines.podman.command import Podman
 from amun.engines.podman.machine import Machine, for_settings
-from amun.engines.podman.namespace import WAYS
+from amun.engines.podman.namespace import WAYS, own_network
+from amun.settings import Settings
 from tests import outside
 from tests.conftest import Service, wait_until
 
@@ -163,6 +165,23 @@ def _resolves(host: str) -> bool:
     with contextlib.suppress(OSError):
         return bool(socket.getaddrinfo(host, 443))
     return False
+
+
+def test_the_network_of_a_build_leaves_those_of_other_containers_alone() -> None:
+    machine = for_settings(Settings())
+    if machine.rootless or machine.build_network not in WAYS:
+        pytest.skip("networks are mounted on this machine by root alone, and builds must have their own")
+    podman = Podman(machine.podman, machine.environment)
+    container = podman.call(
+        "run", "--detach", "--network", machine.run_network, trials.IMAGE, trials.PROGRAM, "-P"
+    ).strip()
+    try:
+        mounted = podman.call("inspect", "--format", "{{.NetworkSettings.SandboxKey}}", container).strip()
+        assert mounted in Path("/proc/self/mountinfo").read_text()
+        podman.run(own_network(machine, "true"))
+        assert mounted in Path("/proc/self/mountinfo").read_text()
+    finally:
+        podman.call("rm", "--force", "--time", "0", container)
 
 
 def test_each_start_says_aloud_what_of_this_machine_is_within_reach(own_service: Callable[..., Service]) -> None:

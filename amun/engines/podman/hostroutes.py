@@ -38,7 +38,8 @@ PLATFORM = (
 
 LOOKED = "looked"
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000  # mount(2)
 
 # <linux/rtnetlink.h>, <linux/fib_rules.h>, <linux/netlink.h>
 _NEWROUTE, _GETROUTE, _NEWRULE = 24, 26, 32
@@ -106,6 +107,12 @@ def loopback_up() -> None:
 def unshare() -> None:
     """Give this thread a network namespace of its own. Raises OSError."""
     _checked(_LIBC.unshare(CLONE_NEWNET))
+
+
+def own_mounts() -> None:
+    """Give this process mounts of its own, so that what it mounts or unmounts is nobody else's. Raises OSError."""
+    _checked(_LIBC.unshare(CLONE_NEWNS))
+    _checked(_LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
 
 
 def enter(namespace: int) -> None:

@@ -80,7 +80,7 @@ def main() -> None:
     way, doors, *command = sys.argv[1:]
     try:
         code = asyncio.run(run(way, Doors.read(Path(doors)), command))
-    except (NoNetwork, OSError) as exc:
+    except (NoNetwork, OSError, subprocess.SubprocessError) as exc:
         print(f"The network of the build did not come up: {exc}", file=sys.stderr)
         code = KILLED  # as if something had killed the build: it is nothing that it did
     sys.exit(code)
@@ -185,12 +185,18 @@ async def _start(
         stdout=said,
         stderr=said,
         pass_fds=pass_fds,
-        preexec_fn=_end_with_us,
+        preexec_fn=_apart,
     )
 
 
-def _end_with_us() -> None:
+def _apart() -> None:
+    """Be ended with this program, and have mounts of one's own.
+
+    The sandbox that slirp4netns makes for itself unmounts what it does not need. Without this it would do so for all of
+    the machine: the networks of all containers are mounts that are shared.
+    """
     lifeline.end_with_parent(signal.SIGKILL)
+    hostroutes.own_mounts()
 
 
 async def _last_words(network: asyncio.subprocess.Process, said: IO[bytes]) -> str:
