@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from . import lock
+from . import image_names, lock
 from .formats import HOME
 from .specification import Specification, Variable
 
@@ -69,11 +69,14 @@ class Step:
 def context(specification: Specification, base: str | None = None, private: str | None = None) -> dict[str, bytes]:
     """Return the files of the build context by their names, ``Dockerfile`` first.
 
-    `base` takes the place of the specification's base image: the same one, pinned by digest. `private` says whose the
+    `base` is the complete reference of the specification's base image, as the engine has it. `private` says whose the
     environment is where indexes are asked with a password (`amun.logins.owner_digest`): no layer of it is another's.
     """
     steps = [
-        Step("The base image, whoever its user is", (f"FROM {base or specification.base}", "USER 0")),
+        Step(
+            "The base image, whoever its user is",
+            (f"FROM {base or image_names.complete(specification.base, {})}", "USER 0"),
+        ),
         *_native(specification),
         *_venv(specification),
         *_locked(specification, private),
@@ -84,6 +87,11 @@ def context(specification: Specification, base: str | None = None, private: str 
     ]
     files = {name: content for step in steps for name, content in step.files.items()}
     return {"Dockerfile": "\n".join(map(str, steps)).encode(), **files}
+
+
+def base(recipe: bytes) -> str:
+    """Return the base image of a Dockerfile that `context` has made."""
+    return next(line[5:].decode() for line in recipe.splitlines() if line.startswith(b"FROM "))
 
 
 def build_arguments(context: Mapping[str, bytes]) -> dict[str, str]:

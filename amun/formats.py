@@ -16,7 +16,8 @@ import jsonschema
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
-from . import identifiers
+from . import identifiers, image_names
+from .image_names import HOST_PART
 from .measurements import paths
 
 LONGEST = 4096
@@ -38,24 +39,13 @@ ENGINE_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY = re.compile(r"\+?(\d{1,18}(\.\d{0,9})?|\.\d{1,9})([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?", re.ASCII)
 
-# https://github.com/distribution/reference/blob/main/reference.go, without the transports of containers/image.
-_HOST_PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = rf"(?:{_HOST_PART}(?:\.{_HOST_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_NAME_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"(?P<name>(?:{_HOST}/)?{_NAME_PART}(?:/{_NAME_PART})*)"
-    r"(?::(?P<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}))?"
-    r"(?:@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128})?"
-)
-_TRANSPORTS = frozenset(["dir", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree", "sif", "tarball"])
-
 # Debian policy 5.6.1 and 5.6.12, RPM file naming, apk-tools; dnf groups begin with @, apt takes NAME/RELEASE. A last
 # hyphen would tell apt to remove the package.
 _PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9_.+:=~^@-]*(/[A-Za-z0-9][A-Za-z0-9_.+~-]*)?(?<!-)")
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-_DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({_HOST_PART.replace('A-Z', '')}\.)*{_HOST_PART.replace('A-Z', '')}")
+_DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({HOST_PART.replace('A-Z', '')}\.)*{HOST_PART.replace('A-Z', '')}")
 
 
 def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
@@ -104,9 +94,7 @@ def identifier(text: str) -> None:
 
 @_format("image-reference")
 def image_reference(text: str) -> None:
-    match = _IMAGE.fullmatch(text)
-    if match is None or len(match["name"]) > 255 or (match["name"] in _TRANSPORTS and match["tag"]):
-        raise ValueError("must be an image reference: [REGISTRY/]NAME[:TAG][@sha256:DIGEST], the name in lower case")
+    image_names.check(text)
 
 
 @_format("native-package")

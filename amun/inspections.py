@@ -107,13 +107,14 @@ class Inspections:
 
     def _context(self, specification: Specification, asked_with: tuple[Login, ...]) -> Mapping[str, bytes]:
         private = logins.owner_digest(self._caller.name) if asked_with else None
-        return dockerfile.context(specification, private=private)
+        return dockerfile.context(specification, self.engine.complete(specification.base), private)
 
     def _environment(
         self, specification: Specification, asked_with: tuple[Login, ...]
     ) -> tuple[Mapping[str, bytes], str]:
         context = self._context(specification, asked_with)
-        return context, environment.environment_digest(context, self.engine.resolve(specification.base))
+        digest = self.engine.resolve(self.engine.complete(specification.base))
+        return context, environment.environment_digest(context, digest)
 
     # -- read ---------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,8 @@ class Keeping:
             return
         inspection = observation.inspection
         self._put(SPECIFICATION, documents.specification(inspection))
-        self._put(DOCKERFILE, dockerfile.context(inspection.specification)["Dockerfile"])
+        base = self._engine.complete(inspection.specification.base)
+        self._put(DOCKERFILE, dockerfile.context(inspection.specification, base)["Dockerfile"])
         if BUILD_LOG not in self._there:
             with self._what_is_left("build"), _spooled(self._engine.build_log(self._id)) as log:
                 if _is_text(log):

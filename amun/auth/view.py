@@ -91,6 +91,9 @@ class View:
     def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
         return self._engine.lacks(hardware, node)
 
+    def complete(self, base: str) -> str:
+        return self._engine.complete(base)
+
     def resolve(self, base: str) -> str | None:
         return self._engine.resolve(base)
 

@@ -160,6 +160,9 @@ class Archived(Engine):
     def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
         return self.inner.lacks(hardware, node)
 
+    def complete(self, base: str) -> str:
+        return self.inner.complete(base)
+
     def resolve(self, base: str) -> str | None:
         return self.inner.resolve(base)
 

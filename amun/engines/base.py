@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .. import image_names
 from ..errors import InspectionNotFound, ItemNotFound
 from ..hardware import mismatches
 from ..inspection import Accepted, Inspection, Node, Observation, Submission
@@ -83,9 +84,16 @@ class Engine(ABC):
             yield f"Requested {gpu.count} x {gpu.vendor}, the node has none."
         yield from lacks_labels(hardware.node_selector, node)
 
+    def complete(self, base: str) -> str:
+        """The complete reference that the name of a base image stands for, see `image_names.complete`."""
+        return image_names.complete(base, {})
+
     @abstractmethod
     def resolve(self, base: str) -> str | None:
-        """Digest (``sha256:…``) that the base image has now, or None where that cannot be told without pulling it."""
+        """Digest (``sha256:…``) that a base image has now, or None where that cannot be told without pulling it.
+
+        `base` is a complete reference.
+        """
 
     @abstractmethod
     def has_environment(self, environment: str) -> bool:

@@ -93,7 +93,7 @@ def test_script_and_placement_are_no_part_of_the_environment() -> None:
 
 
 def test_base_can_be_pinned_by_digest() -> None:
-    pinned = "debian@sha256:" + "0" * 64
+    pinned = "docker.io/library/debian@sha256:" + "0" * 64
     assert context(PLAIN, pinned) == context(replace(PLAIN, base=pinned))
     assert f"FROM {pinned}\n".encode() in context(PLAIN, pinned)["Dockerfile"]
 

@@ -23,7 +23,7 @@ from ...errors import EngineUnavailable
 from ...inspection import BuildState
 from ...logs import logger
 from ...masking import Mask
-from . import files, steps
+from . import bases, files, steps
 from .command import Podman
 from .machine import Machine
 from .namespace import build_command
@@ -40,6 +40,9 @@ the whole step in its error, and may have the reason behind it."""
 
 AGAIN = "again"
 """File that says: this attempt is of no use any more, the next one has larger limits."""
+
+NOTES = "pull"
+"""File in which is noted what went wrong when the base image was pulled."""
 
 CPU_PERIOD = 100_000
 """Microseconds over which a build's share of the processors is measured; the kernel's own default."""
@@ -151,7 +154,7 @@ class Builds:
             if (path / AGAIN).exists():
                 self._store.limit_build(build, self._most_allowed(record))
                 record = self._store.build_record(build)
-            for name in ("exit", "image", AGAIN):
+            for name in ("exit", "image", NOTES, AGAIN):
                 (path / name).unlink(missing_ok=True)
             (path / "mark").mkdir(exist_ok=True)
             files.write(path / "attempt", str(attempt))
@@ -170,7 +173,16 @@ class Builds:
 
     def _arguments(self, record: BuildRecord, path: Path) -> list[str]:
         recipe = path / "context" / "Dockerfile"
-        arguments = ["--file", str(recipe), "--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
+        arguments = [
+            "--from",
+            bases.BASE,
+            "--file",
+            str(recipe),
+            "--tag",
+            f"{IMAGE}:{record.id}",
+            "--iidfile",
+            str(path / "image"),
+        ]
         arguments += self._limits(record)
         for volume in (*self._machine.build_volumes, f"{path / steps.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
@@ -180,7 +192,8 @@ class Builds:
             arguments += ["--build-arg", f"{name}={value}"]
         if not record.cache:
             arguments.append("--no-cache")
-        return build_command(self._machine, *arguments, str(recipe.parent))
+        build = build_command(self._machine, *arguments, str(recipe.parent))
+        return bases.command(self._machine.podman, dockerfile.base(recipe.read_bytes()), path / NOTES, *build)
 
     def _limits(self, record: BuildRecord) -> list[str]:
         """What a build may use, as far as this machine can limit it."""
@@ -260,6 +273,8 @@ class Builds:
             self._store.keep_build(build, ended)
             self._store.forget_logins(build)
         logger.info("build ended", build=build, outcome=ended.outcome, reason=ended.reason)
+        if (path / NOTES).exists():
+            logger.warning("base image not pulled", build=build, error=(path / NOTES).read_text(errors="replace"))
         metrics.build_ended(ended, record.created)
 
     def _mask(self, build: str) -> None:

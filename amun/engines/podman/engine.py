@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import clock, logins, status
+from ... import clock, image_names, logins, status
 from ...errors import Conflict, EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
 from ...logs import logger
 from ...masking import Mask
 from ...settings import Settings
 from ..base import Engine, Queue, check_item
-from . import files, machine, tail
+from . import aliases, files, machine, tail
 from .bell import Bell
 from .builds import Builds
 from .command import Podman
@@ -117,6 +117,13 @@ class PodmanEngine(Engine):
     def nodes(self, *, free: bool = True) -> Sequence[Node]:
         running = self.queue().items_running if free else 0
         return [replace(self._node, free=1 if running < self._settings.max_runs else 0)]
+
+    @functools.cached_property
+    def _aliases(self) -> dict[str, str]:
+        return aliases.of_machine()
+
+    def complete(self, base: str) -> str:
+        return image_names.complete(base, self._aliases)
 
     def resolve(self, base: str) -> str | None:
         return self._images.digest(base)

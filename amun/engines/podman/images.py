@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from . import bases
 from .command import Podman, PodmanError
 
 
@@ -17,7 +18,7 @@ class Images:
         self._stamp: int | None = None
 
     def digest(self, name: str) -> str | None:
-        """``sha256:…`` of the image's configuration, None if it is not on this machine."""
+        """``sha256:…`` of the image's configuration, None if it is not on this machine under this complete name."""
         stamp = self._changed_at()
         if stamp is None or stamp != self._stamp:
             self._known, self._stamp = {}, stamp
@@ -27,11 +28,12 @@ class Images:
 
     def _ask(self, name: str) -> str | None:
         try:
-            return "sha256:" + self._podman.call("image", "inspect", "--format", "{{.Id}}", name).strip()
+            found = bases.named(self._podman.call("image", "inspect", name), name)
         except PodmanError as exc:
             if "image not known" in str(exc) or "no such image" in str(exc):
                 return None
             raise
+        return None if found is None else f"sha256:{found}"
 
     def _changed_at(self) -> int | None:
         try:

@@ -1,0 +1,183 @@
+"""Getting the base image of a build: a program that sees to the image, and then becomes `podman build`.
+
+What a caller names is built on only if it is on this machine under just that name, or comes from a registry under it:
+Podman itself takes any image for ``NAME@sha256:…`` whose content has that digest, be it another caller's environment.
+
+An image may carry triggers (ONBUILD): lines of a Dockerfile that the next build runs with all that Dockerfiles can do.
+Of such an image a copy without them is made and built on, once for all builds. OCI images have no triggers, so it is
+the copy's format that drops them, with HEALTHCHECK and SHELL, which no run uses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ... import image_names, lifeline
+
+UNTRIGGERED = "localhost/amun/untriggered"
+"""Repository of copies without triggers; the tag is the original's id."""
+
+BASE = "AMUN_BASE"
+"""Word of the command that stands for the image to build on."""
+
+FAILED = 125
+"""Podman's own exit code for what it could not even begin."""
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from amun.engines.podman.bases import main; main()"
+
+PROGRESS = re.compile(r"(?:Trying to pull|Getting image|Copying |Writing manifest|Storing signatures)")
+"""Beginnings of the lines that say how a pull gets on."""
+
+REGISTRY_SAID = re.compile(
+    r"manifest unknown|name unknown|unauthorized|authentication required|denied|toomanyrequests|not found: manifest"
+    r"|no image found in (?:manifest list|image index)|repository .* not found",
+    re.IGNORECASE,
+)
+"""What only a registry says, in whatever client's words: https://distribution.github.io/distribution/spec/api/#errors"""
+
+
+class NoBase(Exception):
+    """There is no image to build on; says why."""
+
+
+def command(podman: str, reference: str, notes: Path, *build: str) -> list[str]:
+    """`build`, a command in which `BASE` stands for the image, once that is on this machine.
+
+    What went wrong with a registry is written to the file `notes`: it is the operator's, not the caller's to know.
+    """
+    return [sys.executable, "-c", PROGRAM, str(ROOT), podman, reference, str(notes), *build]
+
+
+def main() -> None:
+    """Run as ``PODMAN REFERENCE NOTES COMMAND…``."""
+    podman, reference, notes, *build = sys.argv[1:]
+    try:
+        image = untriggered(podman, get(podman, reference, Path(notes)))
+    except NoBase as exc:
+        print(f"Error: {exc}", file=sys.stderr, flush=True)
+        sys.exit(FAILED)
+    build = [image if word == BASE else word for word in build]
+    os.execvp(build[0], build)  # noqa: S606 - an argument vector, and no shell
+
+
+def get(podman: str, reference: str, notes: Path) -> str:
+    """The id of the image of a complete reference, pulled if it is not on this machine. Raises `NoBase`."""
+    found = find(podman, reference)
+    if found is None and image_names.is_local(reference):
+        raise NoBase(f"copying system image: there is no image {reference} on this machine")
+    if found is None:
+        _pull(podman, reference, notes)
+        found = find(podman, reference)
+    if found is None:
+        raise NoBase(f"copying system image: there is no image {reference}")
+    return found
+
+
+def find(podman: str, reference: str) -> str | None:
+    """The id of the image that has this very name on this machine."""
+    return named(_call(podman, "image", "inspect", reference), reference)
+
+
+def named(inspected: str, reference: str) -> str | None:
+    """The id in what `podman image inspect` printed, if the image has this very name."""
+    for image in json.loads(inspected or "[]"):
+        if reference in (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())):
+            return str(image["Id"])
+    return None
+
+
+def _pull(podman: str, reference: str, notes: Path) -> None:
+    """Pull an image, with its progress on standard output. Raises `NoBase`."""
+    # Named by digest, it may be here under another name: from the registry, then, or not at all.
+    process = subprocess.Popen(
+        [podman, "pull", reference],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=_end_with_us,
+    )
+    said = []
+    for line in process.stderr or ():
+        text = line.decode(errors="replace")
+        if PROGRESS.match(text):
+            print(text, end="", flush=True)
+        else:
+            said.append(text)
+    if process.wait() != 0:
+        notes.write_text("".join(said))
+        raise NoBase(f"initializing source docker://{reference}: {_why(said, reference)}")
+
+
+def _why(said: Sequence[str], reference: str) -> str:
+    """A registry's own words; all else is one sentence, lest bases tell what listens where."""
+    errors = [line.strip() for line in said if line.startswith("Error:")]
+    if errors and REGISTRY_SAID.search(errors[-1]):
+        return errors[-1].rpartition(f"{reference}: ")[2].removeprefix("Error: ")
+    return f"no registry answers at {image_names.registry(reference)}"
+
+
+def untriggered(podman: str, image: str) -> str:
+    """The image itself, or a copy without its triggers. Raises `NoBase`."""
+    configuration = _configuration(podman, image)
+    if configuration is not None and not configuration.get("OnBuild"):
+        return image
+    copy = f"{UNTRIGGERED}:{image}"
+    return find(podman, copy) or _copy(podman, image, copy)
+
+
+def _configuration(podman: str, image: str) -> Mapping[str, Any] | None:
+    """The image's own configuration (`podman image inspect` does not show triggers); None where it cannot be read."""
+    store = json.loads(_call(podman, "info", "--format", "json") or "{}").get("store") or {}
+    place = Path(store.get("graphRoot", ""), f"{store.get('graphDriverName')}-images", image)
+    for content in _contents(place):
+        if hashlib.sha256(content).hexdigest() == image:
+            configuration: Mapping[str, Any] = json.loads(content).get("config") or {}
+            return configuration
+    return None
+
+
+def _contents(place: Path) -> Iterator[bytes]:
+    """What Podman keeps of an image beside its layers: manifests, configuration."""
+    try:
+        yield from (path.read_bytes() for path in place.iterdir() if path.is_file())
+    except OSError:
+        return
+
+
+def _copy(podman: str, image: str, name: str) -> str:
+    shown = json.loads(_call(podman, "image", "inspect", image))[0]["Config"]
+    # Without these options the copy would have the host's proxies among its variables, and more.
+    options = ("--http-proxy=false", "--unsetenv", "TERM", "--unsetenv", "container")
+    container = _call(podman, "create", *options, image, "true").strip()
+    if not container:
+        raise NoBase(f"the triggers of the base image {image} could not be left out")
+    try:
+        own = json.dumps(shown.get("Cmd") or [], ensure_ascii=False)
+        made = _call(podman, "commit", "--quiet", "--format", "oci", "--change", f"CMD {own}", container, name).strip()
+    finally:
+        _call(podman, "rm", "--force", "--volumes", container)
+    if not made:
+        raise NoBase(f"the triggers of the base image {image} could not be left out")
+    return made
+
+
+def _call(podman: str, *arguments: str) -> str:
+    """What podman prints; nothing if it fails."""
+    done = subprocess.run(
+        [podman, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, preexec_fn=_end_with_us
+    )
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+
+
+def _end_with_us() -> None:
+    lifeline.end_with_parent(signal.SIGKILL)

@@ -1,0 +1,151 @@
+"""What a base image may bring along, and which image a name stands for, on a real Podman."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amun.engines.podman import bases
+from amun.engines.podman.command import Podman
+from amun.engines.podman.images import Images
+from amun.engines.podman.machine import for_settings
+from amun.settings import Settings
+from tests.conftest import Service, specification
+
+pytestmark = pytest.mark.podman
+
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def podman(base: str) -> Podman:
+    machine = for_settings(Settings())
+    return Podman(machine.podman, machine.environment)
+
+
+@pytest.fixture
+def make(podman: Podman, base: str, tmp_path: Path) -> Iterator[Make]:
+    """Makes an image of the operator's own from lines of a Dockerfile; returns its name."""
+    made: list[str] = []
+
+    def make_one(*lines: str, form: str = "docker") -> str:
+        made.append(f"localhost/amun-test/{secrets.token_hex(6)}:1")
+        (tmp_path / "Dockerfile").write_text("\n".join([f"FROM {base}", *lines, ""]))
+        podman.call("build", "--format", form, "--network", "none", "--tag", made[-1], str(tmp_path))
+        return made[-1]
+
+    yield make_one
+    for name in made:
+        image = podman.call("image", "inspect", "--format", "{{.Id}}", name).strip()
+        podman.call("image", "rm", "--force", "--ignore", name, f"{bases.UNTRIGGERED}:{image}")
+
+
+def configuration(podman: Podman, image: str) -> dict[str, Any]:
+    """The image's own configuration."""
+    found = bases._configuration(podman.program, image)
+    assert found is not None
+    return dict(found)
+
+
+EVERYTHING = (
+    'ENV A="b c" B=\'$x "y"\'',
+    "USER 33:44",
+    "WORKDIR /srv/x y",
+    "EXPOSE 80 53/udp",
+    "VOLUME /data /more",
+    'LABEL a.b="c d"',
+    "STOPSIGNAL SIGINT",
+    'ENTRYPOINT ["/bin/sh","-c"]',
+    'CMD ["echo \'hi\' \\"$A\\" \\\\ ü", "two"]',
+    "HEALTHCHECK CMD true",
+    'SHELL ["/bin/sh","-ec"]',
+)
+
+
+@pytest.mark.parametrize("lines", [EVERYTHING, (), ("CMD echo one",), ('ENTRYPOINT ["/bin/true"]', "CMD []")])
+def test_a_copy_without_triggers_has_all_else(
+    podman: Podman, make: Make, lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:password@proxy.example:3128")
+    image = podman.call("image", "inspect", "--format", "{{.Id}}", make(*lines, "ONBUILD RUN false")).strip()
+    assert configuration(podman, image)["OnBuild"] == ["RUN false"]
+    copy = bases.untriggered(podman.program, image)
+    assert copy != image
+    assert bases.untriggered(podman.program, image) == copy  # made once
+    assert meaning(configuration(podman, copy)) == meaning(configuration(podman, image))
+    assert "password" not in podman.call("image", "inspect", copy)
+    assert podman.call("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split() == []
+
+
+def meaning(configuration: dict[str, Any]) -> dict[str, Any]:
+    """What of an image's configuration has a meaning, but for what OCI images cannot have."""
+    left_out = ("OnBuild", "Healthcheck", "Shell", "Hostname", "Image")
+    found = {name: value for name, value in configuration.items() if value and name not in left_out}
+    found["WorkingDir"] = found.get("WorkingDir", "/")
+    return {**found, "Env": sorted(found.get("Env", ()))}
+
+
+def test_an_image_without_triggers_is_built_on_itself(podman: Podman, make: Make) -> None:
+    for form in ("docker", "oci"):
+        image = podman.call("image", "inspect", "--format", "{{.Id}}", make(form=form)).strip()
+        assert bases.untriggered(podman.program, image) == image
+
+
+def test_triggers_of_a_base_do_nothing(service: Service, make: Make) -> None:
+    name = make(
+        "RUN ln -s / /rootlink",
+        "ONBUILD RUN echo triggered > /triggered",
+        "ONBUILD COPY --from=localhost/amun/base:bookworm /etc/hostname /copied",
+    )
+    script = "#!/bin/sh\nls /triggered /copied 2>/dev/null; test -L /rootlink && echo here\n"
+    for _ in range(2):  # the second time the environment is there
+        made = service.submit(specification(name, script))
+        assert service.wait(made)["phase"] == "succeeded"
+        assert service.client.result(made)["result"]["stdout_text"] == "here\n"
+    log = service.client.build_log(made)["log"]
+    assert "triggered" not in log.replace("untriggered", "")
+
+
+def test_nobody_builds_on_what_somebody_else_has_built(service: Service, base: str, podman: Podman) -> None:
+    secret = secrets.token_hex(8)
+    files = [{"path": "/home/amun/secret.txt", "content": secret}]
+    made = service.submit(specification(base, "true", files=files))
+    image = service.wait(made)["build"]["image"]
+    identity = podman.call("image", "inspect", "--format", "{{.Id}}", image).strip()
+    digest = image.partition("@")[2]
+    script = "#!/bin/sh\ncat /home/amun/secret.txt\n"
+    names = [identity[:3], identity[:12], f"a.example/x@{digest}", f"localhost/amun/base@{digest}", f"debian@{digest}"]
+    for name in names:
+        planned = service.client.dry_run(specification(name, script))
+        assert planned["cached"] is False
+        other = service.submit(specification(name, script))
+        status = service.wait(other)
+        assert (status["phase"], status["reason"]) == ("build_failed", "ErrImagePull")
+        assert secret not in service.client.build_log(other)["log"]
+    assert Images(podman).digest(f"localhost/amun/base@{digest}") is None
+
+
+def test_a_local_image_that_is_not_here_is_said_to_be_missing(service: Service) -> None:
+    made = service.submit(specification("localhost/there-is-no/such:1", "true"))
+    status = service.wait(made)
+    assert (status["phase"], status["reason"]) == ("build_failed", "ErrImagePull")
+    assert "there is no image localhost/there-is-no/such:1 on this machine" in status["message"]
+    assert "127.0.0.1" not in service.client.build_log(made)["log"]
+
+
+def test_bases_do_not_tell_what_listens_where(service: Service) -> None:
+    """A port where the service itself answers, one where nobody does, and a name that nobody has."""
+    said = set()
+    for registry in (f"127.0.0.1:{service.port}", "127.0.0.1:1", "no-such-host.example:5000"):
+        made = service.submit(specification(f"{registry}/x", "true"))
+        status = service.wait(made)
+        assert (status["phase"], status["reason"]) == ("build_failed", "ErrImagePull")
+        told = status["message"] + service.client.build_log(made)["log"]
+        said.add(re.sub(re.escape(registry), "REGISTRY", told))
+    assert len(said) == 1
+    assert "no registry answers at REGISTRY" in said.pop()
