@@ -8,7 +8,7 @@ import time
 from ...errors import EngineUnavailable, InspectionNotFound
 from ...logs import logger
 from ...settings import Settings
-from . import files, pods
+from . import bases, files, pods
 from .builds import IMAGE, Builds
 from .command import Podman
 from .items import Items
@@ -84,6 +84,7 @@ class Housekeeping:
         if days := self._settings.environment_days:
             for build in list(self._store.unused_builds(days)):
                 self._remove_environment(build)
+            self._remove_untriggered(days)
 
     def _remove_environment(self, build: str) -> None:
         with contextlib.suppress(EngineUnavailable):
@@ -91,3 +92,10 @@ class Housekeeping:
             self._podman.call("image", "rm", "--ignore", f"{IMAGE}:{build}")
             self._store.remove_build(build)
             logger.info("environment expired", build=build)
+
+    def _remove_untriggered(self, days: int) -> None:
+        """Remove copies of base images that are as old: a build that needs one makes it again."""
+        copies = ("--filter", f"reference={bases.UNTRIGGERED}", "--filter", f"until={24 * days}h")
+        with contextlib.suppress(EngineUnavailable):
+            for copy in self._podman.call("image", "ls", *copies, "--format", "{{.Repository}}:{{.Tag}}").split():
+                self._podman.call("image", "rm", "--ignore", copy)

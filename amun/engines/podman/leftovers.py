@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import EngineUnavailable
 from ...settings import Settings
-from . import pods, steps
+from . import bases, pods, steps
 from .builds import IMAGE
 from .command import Podman
 from .engine import INSTANCE_LABEL, instance
@@ -36,8 +36,13 @@ def stop(podman: Podman, state_dir: Path) -> None:
 
 
 def remove_images(podman: Podman, *state_dirs: Path) -> None:
-    """Remove the images of all environments of these state directories. Raises `EngineUnavailable`."""
+    """Remove the images of all environments of these state directories, and the copies of bases that they needed.
+
+    Raises `EngineUnavailable`.
+    """
     names = [f"{IMAGE}:{build.name}" for state_dir in state_dirs for build in (state_dir / "builds").glob("*/")]
+    copies = ("--filter", f"reference={bases.UNTRIGGERED}", "--format", "{{.Repository}}:{{.Tag}}")
+    names += podman.call("image", "ls", *copies).split()
     for start in range(0, len(names), TOGETHER):
         podman.call("image", "rm", "--ignore", *names[start : start + TOGETHER], timeout=PATIENCE)
 
