@@ -173,17 +173,8 @@ class Builds:
 
     def _arguments(self, record: BuildRecord, path: Path) -> list[str]:
         recipe = path / "context" / "Dockerfile"
-        arguments = [
-            "--from",
-            bases.BASE,
-            "--file",
-            str(recipe),
-            "--tag",
-            f"{IMAGE}:{record.id}",
-            "--iidfile",
-            str(path / "image"),
-        ]
-        arguments += self._limits(record)
+        arguments = ["--file", str(recipe), "--tag", f"{IMAGE}:{record.id}", "--iidfile", str(path / "image")]
+        arguments += ["--from", bases.BASE, *self._limits(record)]
         for volume in (*self._machine.build_volumes, f"{path / steps.MARK}:/run/amun-build:ro"):
             arguments += ["--volume", volume]
         if (asked_with := self._store.logins_path(record.id)).is_dir():
