@@ -20,12 +20,13 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from . import image_names, lock
+from .errors import Problem
 from .formats import HOME
 from .specification import Specification, Variable
 
@@ -92,6 +93,21 @@ def context(specification: Specification, base: str | None = None, private: str 
 def base(recipe: bytes) -> str:
     """Return the base image of a Dockerfile that `context` has made."""
     return next(line[5:].decode() for line in recipe.splitlines() if line.startswith(b"FROM "))
+
+
+def lost(specification: Specification, volumes: Sequence[str]) -> Iterator[Problem]:
+    """What a build would put into volumes of the base image, in which builders keep nothing; one problem a field."""
+    for place in (HOME, "/opt/amun"):
+        if volume := _volume_of(place, volumes):
+            yield Problem("base", f"must not have {volume} as a volume: nothing is kept there, and {place} has to be")
+    for index, file in enumerate(specification.files):
+        if volume := _volume_of(file.path, volumes):
+            message = f"must not be in {volume}, a volume of the base image: nothing that a build puts there is kept"
+            yield Problem(f"files[{index}].path", message)
+
+
+def _volume_of(path: str, volumes: Sequence[str]) -> str | None:
+    return next((volume for volume in volumes if PurePosixPath(path).is_relative_to(volume)), None)
 
 
 def build_arguments(context: Mapping[str, bytes]) -> dict[str, str]:

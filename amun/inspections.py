@@ -13,7 +13,7 @@ from .auth.base import Caller
 from .auth.limits import NO_LIMITS, Limits
 from .auth.view import View
 from .engines.base import Engine
-from .errors import Conflict, Infeasible, ItemNotFound
+from .errors import Conflict, Infeasible, InvalidSpecification, ItemNotFound
 from .inspection import Accepted, Inspection, Observation, Submission
 from .logins import Login
 from .logs import logger
@@ -112,6 +112,8 @@ class Inspections:
     def _environment(
         self, specification: Specification, asked_with: tuple[Login, ...]
     ) -> tuple[Mapping[str, bytes], str]:
+        if lost := list(dockerfile.lost(specification, self.engine.volumes(self.engine.complete(specification.base)))):
+            raise InvalidSpecification(lost)
         context = self._context(specification, asked_with)
         digest = self.engine.resolve(self.engine.complete(specification.base))
         return context, environment.environment_digest(context, digest)

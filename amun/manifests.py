@@ -22,6 +22,10 @@ from .specification import Build, Requests
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
+INIT_ANNOTATION = "io.podman.annotations.init.container.type"
+"""Podman's: init containers that are `always` there go with the pod, and with them the volumes that an image asks for;
+those of others, which go when they have ended, stay behind (podman-kube-play(1))."""
+
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
 RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -194,7 +198,8 @@ def pod(job: Mapping[str, Any], name: str, item: int) -> dict[str, Any]:
     becomes part of that of the volume.
     """
     template = copy.deepcopy(job["spec"]["template"])
-    metadata = {**template["metadata"], "name": name, "annotations": {INDEX_ANNOTATION: str(item)}}
+    annotations = {INDEX_ANNOTATION: str(item), INIT_ANNOTATION: "always"}
+    metadata = {**template["metadata"], "name": name, "annotations": annotations}
     for container in template["spec"]["containers"]:
         for variable in container["env"]:
             if variable.pop("valueFrom", None) is not None:

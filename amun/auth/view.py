@@ -97,5 +97,8 @@ class View:
     def resolve(self, base: str) -> str | None:
         return self._engine.resolve(base)
 
+    def volumes(self, base: str) -> Sequence[str]:
+        return self._engine.volumes(base)
+
     def has_environment(self, environment: str) -> bool:
         return self._engine.has_environment(environment)

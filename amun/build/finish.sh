@@ -3,7 +3,7 @@
 # build.
 # Usage: finish.sh [PATH…]      the first PATH gets the content of file-0, the next of file-1, …
 #
-# The script runs as a user that nobody knows yet: all may read the files, and all may write in the home.
+# The script runs as a user that nobody knows yet: all may come to the files and read them, and write in the home.
 
 set -eu
 home=/home/amun
@@ -13,18 +13,60 @@ helpers=/opt/amun/build
 sh $helpers/packages.sh | tr '\n' ';' >/opt/amun/packages || echo "Not all that is installed could be noted."
 chmod 0644 /opt/amun/packages
 
+fail() {
+    echo "ERROR: $1" >&2
+    exit 1
+}
+
+# What is mounted for this step: volumes of the base image, and a few files. (proc_pid_mountinfo(5): \040 is a space.)
+mounted=$(while read -r _ _ _ _ at _; do printf '%b\n' "$at"; done </proc/self/mountinfo)
+
+# kept PATH: fails where the builder forgets after the step what was written.
+kept() {
+    while IFS= read -r at; do
+        case $1/ in
+            "${at%/}"/*) [ "$at" = / ] || fail "$1 cannot be kept in the image: $at is a volume of the base image, or the builder's own" ;;
+        esac
+    done <<MOUNTED
+$mounted
+MOUNTED
+}
+
+# reachable DIRECTORY: lets every user search it and all above it.
+reachable() {
+    directory=$1
+    while :; do
+        case $(ls -ld "$directory/") in
+            ?????????[xst]*) ;;
+            *) chmod a+x "$directory/" || fail "the script could not look into $directory" ;;
+        esac
+        if [ -z "$directory" ]; then return; fi
+        directory=${directory%/*}
+    done
+}
+
 place() {
     case $2 in
         "$home"/*) umask 000 ;;
         *) umask 022 ;;
     esac
     mkdir -p "${2%/*}/"
+    parent=$(cd -P "${2%/*}/" && pwd -P)
+    kept "${parent%/}/${2##*/}"
+    reachable "${2%/*}"
+    reachable "${parent%/}"
     if [ -L "$2" ]; then rm -f "$2"; fi
     cat "$1" >"$2"
     chmod 0644 "$2"
 }
 
-mkdir -p $home
+for directory in $home /opt/amun; do
+    mkdir -p $directory
+    there=$(cd -P $directory && pwd -P)
+    kept "$there"
+    reachable $directory
+    reachable "$there"
+done
 chmod 0777 $home
 number=0
 for path; do

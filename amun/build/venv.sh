@@ -18,6 +18,13 @@ fail() {
     exit 1
 }
 
+# A builder forgets after a step what it wrote into a volume of the base image (proc_pid_mountinfo(5)).
+while read -r _ _ _ _ mounted _; do
+    case $venv/ in
+        "${mounted%/}"/*) [ "$mounted" = / ] || fail "$mounted is a volume of the base image, in which nothing is kept" ;;
+    esac
+done </proc/self/mountinfo
+
 join=false
 upgrade=false
 version=

@@ -95,6 +95,10 @@ class Engine(ABC):
         `base` is a complete reference.
         """
 
+    def volumes(self, base: str) -> Sequence[str]:
+        """Directories of a base image that are volumes, as far as that can be told without pulling it."""
+        return ()
+
     @abstractmethod
     def has_environment(self, environment: str) -> bool:
         """Whether an environment of this digest is built or being built."""

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from amun import rules
+from amun.client import ClientError
 from amun.engines.podman import machine
 from amun.engines.podman.machine import Machine
 from amun.settings import Settings
-from tests.conftest import Service
+from tests.conftest import Service, wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 
@@ -84,3 +85,56 @@ def test_why_a_build_failed_is_found_behind_a_line_of_megabytes(
     assert (status["phase"], status["reason"]) == ("build_failed", "BuildFailed")
     assert "exceeded maximum allowed size" in status["message"]
     assert len(status["message"]) < 1000
+
+
+def test_files_in_volumes_of_the_base_are_refused_before_the_build(service: Service, bases: Bases) -> None:
+    base = bases.make("RUN mkdir -m 0777 /data", 'VOLUME ["/data", "/srv/with space"]')
+    paths = ["/data/deep/er", "/srv/with space/x", "/datas/x", "/srv/with/x"]
+    files = [{"path": path, "content": "kept"} for path in paths]
+    with pytest.raises(ClientError) as refused:
+        service.submit({"base": base, "files": files})
+    assert [problem.path for problem in refused.value.details] == ["files[0].path", "files[1].path"]
+    script = "#!/bin/sh\ncat /datas/x /srv/with/x; id >/data/y"
+    made = service.submit({"base": base, "files": files[2:], "script": script})
+    assert service.wait(made)["phase"] == "succeeded"
+    assert b"".join(service.client.item_log(made, 0)) == b"keptkept"
+
+
+@pytest.mark.parametrize("volume", ["/home/amun", "/home", "/opt", "/opt/amun"])
+def test_a_base_whose_home_is_a_volume_is_refused(service: Service, bases: Bases, volume: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        service.submit({"base": bases.make(f'VOLUME ["{volume}"]'), "script": "true"})
+    assert {problem.path for problem in refused.value.details} == {"base"}
+    assert f"must not have {volume} as a volume" in refused.value.details[0].message
+
+
+def test_a_volume_that_was_not_known_before_fails_the_build(service: Service, bases: Bases) -> None:
+    """As where the base was not on this machine yet, or a link leads into it."""
+    base = bases.make('VOLUME ["/data"]', "RUN ln -s /data /link")
+    status, _ = build(service, base, files=[{"path": "/link/x", "content": "lost"}])
+    assert status["phase"] == "build_failed"
+    assert "/data/x cannot be kept in the image: /data is a volume of the base image" in status["message"]
+
+
+def test_volumes_of_a_base_go_with_the_run(service: Service, bases: Bases) -> None:
+    def volumes() -> set[str]:
+        command = [bases.found.podman, "volume", "ls", "--quiet"]
+        listed = subprocess.run(command, env=bases.found.environment, capture_output=True, text=True, check=True)
+        return set(listed.stdout.split())
+
+    base = bases.make("RUN mkdir -m 0777 /data", 'VOLUME ["/data"]')
+    before = volumes()
+    made = service.submit({"base": base, "script": "#!/bin/sh\necho 1 >/data/y"})
+    assert service.wait(made)["phase"] == "succeeded"
+    wait_until(lambda: volumes() <= before)
+
+
+@pytest.mark.parametrize("closed", ["/opt", "/home", "/"])
+def test_what_a_build_makes_is_seen_although_the_base_lets_nobody_in(
+    service: Service, bases: Bases, closed: str
+) -> None:
+    base = bases.make("RUN mkdir -p /srv/a /home/amun && chmod 0700 /srv /srv/a /home/amun", f"RUN chmod 0700 {closed}")
+    script = "#!/bin/sh\ncat /srv/a/f && echo 1 >/home/amun/new && test -r /opt/amun/packages && echo all\n"
+    made = service.submit({"base": base, "files": [{"path": "/srv/a/f", "content": "seen\n"}], "script": script})
+    assert service.wait(made)["phase"] == "succeeded", b"".join(service.client.item_log(made, 0))
+    assert b"".join(service.client.item_log(made, 0)) == b"seen\nall\n"

@@ -128,6 +128,9 @@ class PodmanEngine(Engine):
     def resolve(self, base: str) -> str | None:
         return self._images.digest(base)
 
+    def volumes(self, base: str) -> Sequence[str]:
+        return self._images.volumes(base)
+
     def has_environment(self, environment: str) -> bool:
         return self._store.current_build(environment) is not None
 

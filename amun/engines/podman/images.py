@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
+from typing import NamedTuple
 
 from . import bases
 from .command import Podman, PodmanError
+
+
+class Image(NamedTuple):
+    """What is known of an image."""
+
+    digest: str
+    volumes: tuple[str, ...]
 
 
 class Images:
@@ -14,11 +23,20 @@ class Images:
 
     def __init__(self, podman: Podman) -> None:
         self._podman = podman
-        self._known: dict[str, str | None] = {}
+        self._known: dict[str, Image | None] = {}
         self._stamp: int | None = None
 
     def digest(self, name: str) -> str | None:
         """``sha256:…`` of the image's configuration, None if it is not on this machine under this complete name."""
+        found = self._image(name)
+        return None if found is None else found.digest
+
+    def volumes(self, name: str) -> tuple[str, ...]:
+        """Directories of the image that are volumes; none if it is not on this machine."""
+        found = self._image(name)
+        return () if found is None else found.volumes
+
+    def _image(self, name: str) -> Image | None:
         stamp = self._changed_at()
         if stamp is None or stamp != self._stamp:
             self._known, self._stamp = {}, stamp
@@ -26,14 +44,17 @@ class Images:
             self._known[name] = self._ask(name)
         return self._known[name]
 
-    def _ask(self, name: str) -> str | None:
+    def _ask(self, name: str) -> Image | None:
         try:
-            found = bases.named(self._podman.call("image", "inspect", name), name)
+            text = self._podman.call("image", "inspect", name)
         except PodmanError as exc:
             if "image not known" in str(exc) or "no such image" in str(exc):
                 return None
             raise
-        return None if found is None else f"sha256:{found}"
+        if (found := bases.named(text, name)) is None:
+            return None
+        config = json.loads(text)[0].get("Config") or {}
+        return Image(f"sha256:{found}", tuple(sorted(config.get("Volumes") or ())))
 
     def _changed_at(self) -> int | None:
         try:
