@@ -28,6 +28,7 @@ run() {
     } | tee $helpers/said
     while IFS= read -r line; do
         case $line in
+            "Warning: "[Gg]"roup "*" does not exist"*) fail "${line#Warning: }" ;; # yum 3 goes on with the others
             *"%"*"("*") scriptlet failed"*) package=${line#*%*"("} package=${package%%")"*} ;;
             *"scriptlet in rpm package "* | *"scriptlet failure in rpm package "*) package=${line##*rpm package } ;;
             *"rror in "*" scriptlet: "*) package=${line##* scriptlet: } package=${package%% *} ;;

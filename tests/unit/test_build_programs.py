@@ -291,6 +291,13 @@ def test_a_script_of_a_package_that_failed_fails_the_step_and_names_the_package(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_a_group_that_yum_goes_on_without_fails_the_step(tmp_path: Path, shell: str) -> None:
+    done = Image(tmp_path, "yum", says="Warning: Group tools does not exist.\nComplete!\n").run(shell, "vim", "@tools")
+    assert done.returncode != 0
+    assert done.stderr == "ERROR: Group tools does not exist.\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_without_rpm_it_is_said_that_nothing_can_be_checked(tmp_path: Path, shell: str) -> None:
     image = Image(tmp_path, "microdnf")
     (tmp_path / "bin" / "rpm").unlink()
