@@ -121,7 +121,7 @@ def _unreachable(match: re.Match[str]) -> str | None:
     """pip tried for the last time, and then had nothing: what urllib3 says, of which the last part is the system's."""
     if "(from versions: none)" not in match.string[match.end() :]:
         return None
-    cause = re.sub(r"^.*<[^>]*>: ", "", match[2]).strip("\"', ")
+    cause = re.sub(r"^.*<[^>]*>[:,] ", "", match[2]).strip("\"', ")
     return f"The package index cannot be reached: {cause if ' ' in cause else match[1]}"
 
 
@@ -196,6 +196,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"^(Conda(?:HTTP|SSL|Connection)Error: .*)"),
     _row(r"^ *(fatal: (?:unable to access|repository|[Cc]ould not|couldn't|Authentication|remote|reference).*)"),
     # Signatures of repositories and packages
+    _row(r"^W: (GPG error: .*)\n(?:[WN]: .*\n){0,9}E: The repository '.*' is not signed"),
     _row(r"^E: ((?:GPG error: |An error occurred during the signature verification).*)"),
     _row(r"^E: (The repository '.*' (?:is not signed|does not have a Release file|no longer has a Release file).*)"),
     _row(r"^E: (Release file for .*)"),
@@ -203,6 +204,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     # Scripts and files of native packages
     _row(r"^(dpkg: error processing (?:package|archive) .*\n.+)"),
     _row(r"^(dpkg: dependency problems .*\n(?: .+\n?)+)"),
+    _row(r"^(Errors were encountered while processing:\n(?: \S+\n)+)"),
     # Native packages that do not go together, or lack what they need
     _row(r"(nothing provides .{1,300}? needed by .+)$"),
     _row(r"^Error: Package: (.*)\n +(Requires: .*)$", r"\1 \2"),
@@ -314,6 +316,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(_OUTPUT, _own_error),
     _row(_OUTPUT, _own_words),
     # pip itself, and uv
+    _row(r"^\u00d7 (?!Encountered error|Failed to build|.* did not run successfully)(.*)"),
     _row(r"^(?:ERROR: )?Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised),
     _row(
         r"^ *╰─▶ ((?!Call to |The build backend).+(?:\n {5,}\S.*)*)",

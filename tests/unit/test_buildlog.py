@@ -130,6 +130,36 @@ def test_what_a_person_would_quote_of_a_failed_build_is_said(case: Path) -> None
     assert sentence(output) == says.removeprefix("says: ")
 
 
+SHORT = {
+    # As these tools word it; of each no more than the lines that matter.
+    "ERROR: Exception:\nTraceback (most recent call last):\n  File \"z\"\nzipfile.BadZipFile: File is not a zip file\n":
+        "zipfile.BadZipFile: File is not a zip file",
+    "W: GPG error: http://x stable InRelease: The public key is not available: NO_PUBKEY 7EA0A9C3F273FCD8\n"
+    "E: The repository 'http://x stable InRelease' is not signed.\n":
+        "GPG error: http://x stable InRelease: The public key is not available: NO_PUBKEY 7EA0A9C3F273FCD8",
+    "Errors were encountered while processing:\n foo\n bar\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n":
+        "Errors were encountered while processing: foo, bar",
+    "W: Failed to fetch http://x/InRelease  Could not resolve 'x'\nE: Unable to locate package tree\n":
+        "Failed to fetch http://x/InRelease Could not resolve 'x'",
+    "W: Failed to fetch http://x/InRelease  Could not resolve 'x'\n"
+    "dpkg: error processing package a (--configure):\n installed a package post-installation script returned 3\n":
+        "dpkg: error processing package a (--configure): installed a package post-installation script returned 3",
+    "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n":
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+    "Failed to resolve the transaction:\nNo match for argument: nosuch\nYou can try to add to command line:\n":
+        "No match for argument: nosuch",
+    "KeyError: 'x'\n": "KeyError: 'x'",
+    "error: externally-managed-environment\n\n\u00d7 This environment is externally managed\n":
+        "This environment is externally managed",
+    "done\nWARNING: Running pip as the 'root' user can result in an error\n": "done",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("output", SHORT)
+def test_the_telling_line_is_found_among_others(output: str) -> None:
+    assert sentence(output) == SHORT[output]
+
+
 @given(st.lists(st.sampled_from([*"\n \t-:('╰│", *WORDS]) | st.text(max_size=5), max_size=60).map("".join))
 def test_any_output_at_all_has_a_sentence_of_one_line(output: str) -> None:
     said = sentence(output)
