@@ -9,7 +9,7 @@ from typing import Any
 from ... import buildlog, clock
 from ...allowance import Allowance
 from ...inspection import BuildState, Inspection
-from . import names, waiting
+from . import blame, names, waiting
 
 Document = Mapping[str, Any]
 
@@ -35,6 +35,9 @@ PLATFORM = frozenset(
 CANCELLED = "Cancelled"
 """Why Amun ends a Build that nobody waits for: should somebody wait for it after all, it begins again."""
 
+GENERIC = frozenset({"", "GenericBuildFailed"})
+"""Reasons that say nothing: the log is asked (`blame`)."""
+
 PULL = frozenset({"PullBuilderImageFailed", "InvalidImageReference"})
 
 
@@ -49,6 +52,13 @@ def newest(builds: Iterable[Document]) -> Document | None:
     return max(builds, key=number, default=None)
 
 
+def tries(there: Sequence[Document], attempts: int) -> int:
+    """The last number that a Build may have: those that a quota refused never were, and what a limit ends is no try."""
+    last = newest(there)
+    missing = 0 if last is None else max(0, number(last) - len(there))
+    return attempts + missing + sum(limit(one) is not None for one in there)
+
+
 def ongoing(build: Document) -> bool:
     """Whether it waits or works."""
     return phase(build) in ONGOING
@@ -56,7 +66,7 @@ def ongoing(build: Document) -> bool:
 
 def phase(build: Document) -> str:
     """The Build's own word; it has none for a moment after it was made."""
-    return (build.get("status") or {}).get("phase") or "New"
+    return _status(build).get("phase") or "New"
 
 
 def begin_again(build: Document, attempts: int) -> bool:
@@ -64,8 +74,7 @@ def begin_again(build: Document, attempts: int) -> bool:
     ended = stopped(build)
     if ended is not None and ended[0] != CANCELLED:
         return False
-    given_up = phase(build) == "Error" or (phase(build) == "Failed" and _reason(build) in PLATFORM)
-    return phase(build) == "Cancelled" or (given_up and number(build) < attempts)
+    return phase(build) == "Cancelled" or (_fault(build) is not None and number(build) < attempts)
 
 
 def given(build: Document) -> Allowance | None:
@@ -79,9 +88,9 @@ def given(build: Document) -> Allowance | None:
 
 def limit(build: Document) -> str | None:
     """By which of its limits a Build has ended: `DeadlineExceeded` or `OutOfMemoryKilled`, None if by none."""
-    if phase(build) != "Failed" or _reason(build) in PLATFORM:
+    if phase(build) != "Failed" or _fault(build) is not None:
         return None
-    reason = _over(build, BuildState(started_at=_moment(build, "startTimestamp"))).reason
+    reason = _failed(build, BuildState()).reason
     return reason if reason in ("DeadlineExceeded", "OutOfMemoryKilled") else None
 
 
@@ -131,6 +140,48 @@ def too_late(build: Document, inspection: Inspection) -> BuildState:
     )
 
 
+def settled(build: Document, pods: Sequence[Document]) -> bool:
+    """Whether nothing more comes of it: the builder itself says `Failed` before the last lines of its log are there."""
+    if phase(build) != "Failed" or _status(build).get("logSnippet"):
+        return not ongoing(build)
+    return all(_ended(pod) and not _left(pod) for pod in pods)
+
+
+def looks_at_pods(build: Document) -> bool:
+    """Whether a Build's pods have to say something about it that it does not say itself."""
+    return phase(build) in ("New", "Pending") or (phase(build) == "Failed" and not _status(build).get("logSnippet"))
+
+
+def _ended(pod: Document) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _fault(build: Document) -> blame.Blame | None:
+    """What the platform failed a Build for; None for one that it did not."""
+    word, reason = phase(build), _reason(build)
+    if word == "Error" or (word == "Complete" and image(build) is None) or (word == "Failed" and reason in PLATFORM):
+        return blame.Blame(reason or "NoImage", True, _message(build) or "The build left no image.")
+    if word != "Failed" or reason not in GENERIC or _past_deadline(build):
+        return None
+    found = blame.of(_last_words(build))
+    return found if found is not None and found.platform else None
+
+
+def _last_words(build: Document) -> str:
+    return _status(build).get("logSnippet") or ""
+
+
+def _left(pod: Document) -> str:
+    """The last lines of its log, which the builder's container leaves as its message, and the Build is to have."""
+    listed = (pod.get("status") or {}).get("containerStatuses") or ()
+    return next((said for one in listed if (said := (_terminated(one) or {}).get("message"))), "")
+
+
+def _terminated(status: Document) -> Document | None:
+    ended: Document | None = (status.get("state") or {}).get("terminated")
+    return ended
+
+
 def stopped(build: Document) -> tuple[str, str] | None:
     """Why Amun itself ended a Build: a reason and a sentence."""
     annotations = build["metadata"].get("annotations") or {}
@@ -140,7 +191,7 @@ def stopped(build: Document) -> tuple[str, str] | None:
 
 def image(build: Document) -> str | None:
     """The image that it pushed, by digest."""
-    status = build.get("status") or {}
+    status = _status(build)
     digest = ((status.get("output") or {}).get("to") or {}).get("imageDigest")
     reference = status.get("outputDockerImageReference") or ""
     repository, colon, tag = reference.rpartition(":")
@@ -148,18 +199,20 @@ def image(build: Document) -> str | None:
 
 
 def state(build: Document | None, pods: Sequence[Document], attempts: int, wanted: bool = True) -> BuildState:
-    """Where a build stands for one who still wants it, or not; `pods` are those of the Build, and say why it waits."""
+    """Where a build stands for one who still wants it, or not; `pods` are those of the Build (`looks_at_pods`)."""
     if build is None:
         return BuildState(reason="BuildQueued", message="The build waits for its turn.")
     if wanted and begin_again(build, attempts):
-        return BuildState(reason="Restarting", message=_message(build), container=build["metadata"]["name"])
+        fault = _fault(build)
+        message = _message(build) if fault is None else fault.message
+        return BuildState(reason="Restarting", message=message, container=build["metadata"]["name"])
     known = BuildState(container=build["metadata"]["name"], started_at=_moment(build, "startTimestamp"))
     word = phase(build)
     if word in ("New", "Pending"):
         return _waiting(build, pods, known)
-    if word == "Running":
+    if not settled(build, pods):
         return _with(known, state="running")
-    return _over(build, known)
+    return _over(build, pods, known)
 
 
 def _waiting(build: Document, pods: Sequence[Document], known: BuildState) -> BuildState:
@@ -170,28 +223,35 @@ def _waiting(build: Document, pods: Sequence[Document], known: BuildState) -> Bu
     return _with(known, reason=why.reason, message=why.message, started_at=None)
 
 
-def _over(build: Document, known: BuildState) -> BuildState:
-    known = _with(known, state="terminated", finished_at=_moment(build, "completionTimestamp"))
-    word, ended = phase(build), stopped(build)
-    if word == "Complete" and image(build) is not None:
+def _over(build: Document, pods: Sequence[Document], known: BuildState) -> BuildState:
+    known = _with(known, state="terminated", finished_at=_moment(build, "completionTimestamp") or _end(pods))
+    word, ended, fault = phase(build), stopped(build), _fault(build)
+    if fault is not None:
+        return _with(known, outcome="error", reason=fault.reason, message=fault.message, exit_code=1)
+    if word == "Complete":
         return _with(known, outcome="succeeded", reason="Completed", exit_code=0, image=image(build))
     if word == "Cancelled":
         if ended is not None and ended[0] != CANCELLED:
             return _with(known, outcome="error", reason=ended[0], message=ended[1])
         return _with(known, outcome="failed", reason="Cancelled", message="Nobody waits for the build any more.")
-    if word in ("Error", "Complete") or _reason(build) in PLATFORM:
-        return _with(known, outcome="error", reason=_reason(build) or "NoImage", message=_message(build), exit_code=1)
     return _failed(build, known)
+
+
+def _end(pods: Sequence[Document]) -> str | None:
+    """When the last container of these ended."""
+    statuses = [one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses") or ()]
+    ends = [end for one in statuses if (end := (_terminated(one) or {}).get("finishedAt"))]
+    return clock.timestamp(clock.seconds(max(ends))) if ends else None
 
 
 def _failed(build: Document, known: BuildState) -> BuildState:
     known = _with(known, outcome="failed", exit_code=1)
-    if _past_deadline(build, known):
+    if _past_deadline(build):
         return _with(known, reason="DeadlineExceeded", message="The build was still running at its deadline.")
     if _reason(build) == "OutOfMemoryKilled":
         message = "The build needed more memory than it had requested."
         return _with(known, reason="OutOfMemoryKilled", message=message, exit_code=137)
-    failure = buildlog.failed_step((build.get("status") or {}).get("logSnippet") or "")
+    failure = buildlog.failed_step(_last_words(build))
     reason = "ErrImagePull" if _reason(build) in PULL else failure.reason
     return _with(known, reason=reason, message=failure.message)
 
@@ -202,10 +262,10 @@ def explained(state: BuildState, failure: buildlog.Failure) -> BuildState:
     return _with(state, reason=reason, message=failure.message)
 
 
-def _past_deadline(build: Document, known: BuildState) -> bool:
+def _past_deadline(build: Document) -> bool:
     """Whether it was ended by completionDeadlineSeconds, which has no reason of its own."""
     deadline = build["spec"].get("completionDeadlineSeconds")
-    lasted = clock.between(known.started_at, known.finished_at)
+    lasted = clock.between(_moment(build, "startTimestamp"), _moment(build, "completionTimestamp"))
     if _reason(build) in ("BuildDeadlineExceeded", "DeadlineExceeded"):
         return True
     # The times have whole seconds, and the pod's own clock begins a moment after the Build's.
@@ -213,14 +273,18 @@ def _past_deadline(build: Document, known: BuildState) -> bool:
     return generic and deadline is not None and lasted is not None and lasted >= deadline - 1
 
 
+def _status(build: Document) -> Document:
+    return build.get("status") or {}
+
+
 def _reason(build: Document) -> str:
-    return (build.get("status") or {}).get("reason") or ""
+    return _status(build).get("reason") or ""
 
 
 def _message(build: Document) -> str | None:
-    return (build.get("status") or {}).get("message")
+    return _status(build).get("message")
 
 
 def _moment(build: Document, name: str) -> str | None:
-    moment = (build.get("status") or {}).get(name)
+    moment = _status(build).get(name)
     return None if moment is None else clock.timestamp(clock.seconds(moment))

@@ -19,9 +19,8 @@ from openshift.dynamic import Resource
 
 from ... import buildlog, clock, framing, metrics, report, status
 from ...allowance import Allowance
-from ...errors import InspectionNotFound
+from ...errors import EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
-from ...logs import logger
 from ...masking import Mask
 from ...settings import Settings
 from ...specification import Hardware
@@ -49,6 +48,10 @@ SETTLE = 0.05
 
 NODES_KNOWN = 10.0
 """Seconds for which the list of nodes answers, lest a thousand submissions ask a thousand times."""
+
+
+LOG_WITHIN = 60.0
+"""Seconds after its end in which the log of a Build can be read, or never can: its node may be gone."""
 
 
 class OpenShiftEngine(Engine):
@@ -298,7 +301,9 @@ class OpenShiftEngine(Engine):
         last = builds.newest(there)
         if last is not None and builds.phase(last) in ("New", "Pending"):
             return self._give_up(record, last)
-        if (last is None or not builds.ongoing(last)) and not self._place_for_build():
+        if last is not None and builds.ongoing(last):
+            return self._patience.over_with(record)
+        if not self._place_for_build():
             return
         allowed = [Allowance.of(one.inspection.specification.build) for one in self._waiting(record.environment)]
         with self._patience.noting(record):
@@ -328,12 +333,11 @@ class OpenShiftEngine(Engine):
             with self._patience.noting(record):
                 self._jobs.start(record, self.observe(inspection.id).build)
             return
-        if record.waiting is not None and pods:
-            self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.waits(None))
+        if pods:
+            self._patience.over_with(record)
         reason = self._patience.over(record, job, pods)
         if reason is not None:
-            logger.warning("items cannot start", reason=reason.reason)
-            self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, records.stopped(reason))
+            self._patience.give_up(record, reason)
 
     def stop(self, inspection: Inspection) -> None:
         record = self._record(inspection.id)
@@ -395,7 +399,12 @@ class OpenShiftEngine(Engine):
         """A failed build says why by its whole log; the Build itself has but its last lines."""
         if build.outcome != "failed" or build.reason in ("Cancelled", "DeadlineExceeded", "OutOfMemoryKilled"):
             return build
-        text = b"".join(self.build_log(inspection_id)).decode(errors="replace")
+        try:
+            text = b"".join(self.build_log(inspection_id)).decode(errors="replace")
+        except EngineUnavailable:
+            if (clock.between(build.finished_at, clock.now()) or LOG_WITHIN) < LOG_WITHIN:
+                raise
+            text = ""
         return builds.explained(build, buildlog.failed_step(text)) if text else build
 
     def tend(self) -> None:

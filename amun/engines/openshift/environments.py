@@ -12,6 +12,7 @@ import base64
 import contextlib
 import gzip
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,9 @@ LOG_KEPT = 4 * 1024**2
 
 MOST_GENERATIONS = 1000
 
+_COUNTED = re.compile(r"the LastVersion\((?P<number>\d+)\) on build config")
+"""The words in which the API server says how many Builds it has counted (pkg/build/apiserver/buildgenerator)."""
+
 
 class Claim(NamedTuple):
     """The environment that an inspection is to use, and whether it was there, or on its way, already."""
@@ -60,6 +64,7 @@ class Environments:
         self._placement = placement
         self._asked: TTLCache[str, bool] = TTLCache(math.inf, SEEN_WITHIN)
         self._just_asked: TTLCache[str, bool] = TTLCache(math.inf, JUST_NOW)
+        self._counted: TTLCache[str, int] = TTLCache(math.inf, SEEN_WITHIN)
 
     # -- asked by the API ---------------------------------------------------------------------------------------
 
@@ -140,19 +145,24 @@ class Environments:
         """
         last = builds.newest(there)
         more = last is not None and builds.goes_on(last, record.inspection)
-        attempts += sum(builds.limit(one) is not None for one in there)
+        attempts = builds.tries(there, attempts)
         if last is not None and not more and not builds.begin_again(last, attempts):
             return
         number = 0 if last is None else builds.number(last)
         following = f"{record.environment}-{number + 1}"
-        if following in self._asked:
+        if following in self._asked or following in self._just_asked:
             return
         if last is None:
             self._make(record)
         if more:
             self._allow(record.environment, largest([Allowance.of(record.inspection.specification.build), *allowed]))
-        self._instantiate(record.environment, number)
-        self._asked[following] = self._just_asked[following] = True
+        self._just_asked[following] = True
+        try:
+            if self._instantiate(record.environment, number):
+                self._asked[following] = True
+        except Refused:
+            del self._just_asked[following]
+            raise
 
     def _make(self, record: Record) -> None:
         """The ImageStream and the BuildConfig."""
@@ -189,16 +199,28 @@ class Environments:
         self._cluster.patch(kinds.BUILD_CONFIGS, name, {"spec": spec})
         logger.info("build has larger limits", environment=name, **amounts, timeout=allowance.timeout)
 
-    def _instantiate(self, name: str, number: int) -> None:
-        """Start the Build after `number`; where another controller has done so already, the server says so."""
+    def _instantiate(self, name: str, number: int) -> bool:
+        """Start the Build after `number`; whether it is on its way, be it by another controller.
+
+        The API server counts a Build that it then refuses, as for a quota: the next is asked for with the number that
+        it names. Another controller's may be on its way at that moment, so that is not believed the first time.
+        """
+        expected = self._counted.get(name, number)
         request = {"apiVersion": "build.openshift.io/v1", "kind": "BuildRequest", "metadata": {"name": name}}
         try:
-            self._cluster.post(kinds.BUILD_CONFIGS, name, "instantiate", {**request, "lastVersion": number})
-            logger.info("build started", environment=name, number=number + 1)
+            self._cluster.post(kinds.BUILD_CONFIGS, name, "instantiate", {**request, "lastVersion": expected})
+            logger.info("build started", environment=name, number=expected + 1)
         except Refused as exc:
-            if "LastVersion" not in str(exc):
+            counted = _COUNTED.search(str(exc))
+            if counted is None:
                 raise
-            logger.debug("build was started by another", environment=name, number=number + 1)
+            last = builds.newest(self._cluster.list(kinds.BUILDS, f"{names.BUILD_CONFIG}={name}"))
+            if last is not None and builds.number(last) > number:
+                logger.debug("build was started by another", environment=name, number=builds.number(last))
+                return True
+            self._counted[name] = int(counted["number"])
+            return False
+        return True
 
     def asked(self) -> int:
         """Builds that were asked for a moment ago; they may not be seen yet."""

@@ -35,9 +35,10 @@ def _build(view: View, record: Record, noted: BuildState | None, attempts: int) 
     if last is not None and builds.goes_on(last, record.inspection):
         message = "The build came to a limit; it begins again with larger ones."
         return BuildState(reason="Restarting", message=message, container=last["metadata"]["name"])
-    attempts += sum(builds.limit(one) is not None for one in there)
-    pods = view.build_pods(last["metadata"]["name"]) if last and builds.phase(last) in ("New", "Pending") else ()
-    state = builds.state(last, pods, attempts, wanted=record.cancelled_at is None)
+    pods = view.build_pods(last["metadata"]["name"]) if last and builds.looks_at_pods(last) else ()
+    state = builds.state(last, pods, builds.tries(there, attempts), wanted=record.cancelled_at is None)
+    if record.stopped is not None and state.outcome is None:
+        return replace(state, state="terminated", outcome="error", **vars(record.stopped))
     if record.waiting is not None and state.state == "waiting" and not pods:
         return replace(state, reason=record.waiting.reason, message=record.waiting.message)
     return state

@@ -10,9 +10,10 @@ from typing import Any
 from cachetools import TTLCache
 
 from ... import clock
+from ...logs import logger
 from . import items, kinds, records, waiting
 from .cluster import Cluster, Refused
-from .records import Reason, Record
+from .records import Reason, Record, Waiting
 
 Document = Mapping[str, Any]
 
@@ -57,16 +58,33 @@ class Patience:
 
     @contextlib.contextmanager
     def noting(self, record: Record) -> Iterator[None]:
-        """Keep why the cluster refuses something, for whoever asks why it waits."""
+        """Keep why the cluster refuses something, for whoever asks why it waits; it is not asked for ever."""
         try:
             yield
         except Refused as exc:
-            self._note(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
+            since = self._note(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
+            if (clock.between(since, clock.now()) or 0) > self._start_deadline:
+                self.give_up(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
             raise
 
-    def _note(self, record: Record, reason: Reason) -> None:
-        if record.waiting != reason:
-            self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.waits(reason))
+    def over_with(self, record: Record) -> None:
+        """What it waited for is there."""
+        if record.waiting is not None:
+            self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.waits(None))
+
+    def give_up(self, record: Record, reason: Reason) -> None:
+        """Let nothing of an inspection start any more."""
+        logger.warning("cannot start", reason=reason.reason)
+        self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.stopped(reason))
+
+    def _note(self, record: Record, reason: Reason) -> str:
+        """Keep why an inspection waits; returns since when it has waited for that."""
+        known = record.waiting
+        since = known.since if known is not None and known.since and known.reason == reason.reason else clock.now()
+        noted = Waiting(**vars(reason), since=since)
+        if known != noted:
+            self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.waits(noted))
+        return since
 
 
 def _age(document: Document) -> float:

@@ -4,7 +4,7 @@
 
     labels        amun/kind: inspection, inspection: ID, environment: …, amun/state: active|finished, amun/owner: …,
                   amun/accepted: PERIOD (see `period`)
-    annotations   amun/created, amun/cancelled-at, amun/finished-at, amun/waiting: {reason, message},
+    annotations   amun/created, amun/cancelled-at, amun/finished-at, amun/waiting: {reason, message, since},
                   amun/stopped: {reason, message} once no item may start any more
     binaryData    inspection (the inspection, gzip'd JSON; never changes), script (its bytes, mounted into the runs),
                   state (gzip'd JSON: the states of build and items, once it is finished)
@@ -21,7 +21,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ... import clock
 from ...errors import RequestTooLarge
@@ -40,6 +40,8 @@ ROOM = 64 << 10
 
 SCRIPT = "script"
 
+_R = TypeVar("_R", bound="Reason")
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -47,6 +49,13 @@ class Reason:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class Waiting(Reason):
+    """Why something waits, and since when it has: a moment, where that is known."""
+
+    since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Record:
     version: str = ""
     cancelled_at: str | None = None
     finished_at: str | None = None
-    waiting: Reason | None = None
+    waiting: Waiting | None = None
     stopped: Reason | None = None
     final: Final | None = None
 
@@ -114,8 +123,8 @@ def from_document(document: Mapping[str, Any]) -> Record:
         version=metadata["resourceVersion"],
         cancelled_at=noted.get(names.CANCELLED),
         finished_at=noted.get(names.FINISHED),
-        waiting=_reason(noted.get(names.WAITING)),
-        stopped=_reason(noted.get(names.STOPPED)),
+        waiting=_read(Waiting, noted.get(names.WAITING)),
+        stopped=_read(Reason, noted.get(names.STOPPED)),
         final=None if state is None else _final(_unpack(state)),
     )
 
@@ -134,7 +143,7 @@ def cancelled(moment: str) -> dict[str, Any]:
     return {"metadata": {"annotations": {names.CANCELLED: moment}}}
 
 
-def waits(reason: Reason | None) -> dict[str, Any]:
+def waits(reason: Waiting | None) -> dict[str, Any]:
     """The change that says why an inspection waits, where no object on the cluster would say it."""
     return {"metadata": {"annotations": {names.WAITING: reason and json.dumps(vars(reason))}}}
 
@@ -177,11 +186,11 @@ def _final(document: Mapping[str, Any]) -> Final:
     return Final(BuildState(**document["build"]), items, document["stored"])
 
 
-def _reason(text: str | None) -> Reason | None:
+def _read(kind: type[_R], text: str | None) -> _R | None:
     try:
-        return None if text is None else Reason(**json.loads(text))
+        return None if text is None else kind(**json.loads(text))
     except (TypeError, ValueError):
-        return Reason("Unknown", str(text))
+        return kind("Unknown", str(text))
 
 
 def _pack(document: Mapping[str, Any]) -> bytes:

@@ -148,9 +148,9 @@ class Snapshot(View):
         found = cluster.list(kinds.BUILDS, f"{names.BUILD_CONFIG} in ({environments})")
         for build in found:
             self._builds[build["metadata"]["labels"][names.BUILD_CONFIG]].append(build)
-        ongoing = [build["metadata"]["name"] for build in found if builds.ongoing(build)]
-        selectors = [f"{names.INSPECTION} in ({ids})", f"{names.BUILD} in ({','.join(ongoing)})"]
-        for selector in selectors[: 2 if ongoing else 1]:
+        open_ones = [build["metadata"]["name"] for build in found if builds.looks_at_pods(build)]
+        selectors = [f"{names.INSPECTION} in ({ids})", f"{names.BUILD} in ({','.join(open_ones)})"]
+        for selector in selectors[: 2 if open_ones else 1]:
             for pod in cluster.list(kinds.PODS, selector):
                 self._pods[_group_of_pod(pod) or ""].append(pod)
 

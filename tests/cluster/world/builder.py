@@ -32,14 +32,16 @@ Document = dict[str, Any]
 DOCKER_FAILED = ("DockerBuildFailed", "Dockerfile build strategy has failed.")
 PULL_FAILED = ("PullBuilderImageFailed", "Failed pulling builder image.")
 PUSH_FAILED = ("PushImageToRegistryFailed", "Failed to push the image to the registry.")
+AWAY = '"https://10.78.0.1:443/apis/build.openshift.io/v1": dial tcp 10.78.0.1:443: connect: connection refused'
+REFUSED_TOKEN = "trying to reuse blob: invalid username/password: unauthorized: unable to validate token"
 RETRIES = 3
 TERMINATED, KILLED = 143, 137
 
 
 class Failed(Exception):
-    """The build has failed: reason and message for its status, and what is printed."""
+    """The build has failed: reason and message for its status, unless it cannot say them, and what is printed."""
 
-    def __init__(self, why: tuple[str, str], printed: str) -> None:
+    def __init__(self, why: tuple[str, str] | None, printed: str) -> None:
         super().__init__(printed)
         self.why, self.printed = why, printed
 
@@ -57,6 +59,7 @@ class Builder:
         self._world, self._store, self._ended = world, world.store, ended
         build = json.loads(next(each["value"] for each in spec["env"] if each["name"] == "BUILD"))
         self._name, self._namespace = build["metadata"]["name"], build["metadata"]["namespace"]
+        self._pod = pod["metadata"]["name"]
         self._spec, self._output = build["spec"], (build["spec"]["output"].get("to") or {}).get("name", "")
         self._stages: list[Document] = []
         self._stop = threading.Event()
@@ -110,7 +113,11 @@ class Builder:
             return 0
         except Failed as failed:
             why = failed.why
+            if why is None:
+                self._log.write(f"error: build error: {failed.printed}\n")
+                return 1
             self._status(lambda build, now: set_phase(build, "Failed", now, *why))
+            self._pause(self._world.latencies.last_words)
             self._log.write(f"error: build error: {failed.printed}\n")
             self._pause(0.05)  # by then the controller knows when that was
             self._status(self._staged)
@@ -187,6 +194,9 @@ class Builder:
         self._log.write(f"\nPushing image {self._output} ...\nGetting image source signatures\n")
         start = self._store.clock()
         self._pause(self._world.latencies.push)
+        if self._world.faults.take("push-refused", self._pod):
+            self._log.write(f"error: Unable to update build status: Get {AWAY}\n")
+            raise Failed(None, f"Failed to push image: {REFUSED_TOKEN}")
         repository, _, name = self._output.rpartition(":")
         namespace, stream = repository.split("/")[-2:]
         document = done.image(f"sha256:{identity}", f"{start:%Y-%m-%dT%H:%M:%SZ}", self._name, self._namespace)

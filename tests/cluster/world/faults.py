@@ -6,7 +6,7 @@ import fnmatch
 import threading
 from dataclasses import dataclass
 
-KINDS = ("create-container-error", "image-pull", "oom")
+KINDS = ("create-container-error", "image-pull", "oom", "push-refused")
 
 
 @dataclass
