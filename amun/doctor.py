@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from . import archive
+from . import archive, engines
 from .engines.podman import baseimage, buildenvironment, checks
 from .engines.podman.command import Podman
 from .engines.podman.facts import gather
@@ -24,21 +23,13 @@ def main(as_json: bool = False) -> int:
     """Look at everything afresh and print it; returns 0 if the engine of these settings can work, else 1."""
     settings = Settings()
     with Console(stderr=True).status("Trying what works here …"):
-        found, verdict = _cluster(settings) if _on_cluster(settings) else _machine(settings)
+        found, verdict = _cluster(settings) if engines.on_cluster(settings) else _machine(settings)
     usable = all(check.ok or not check.needed for check in found)
     if as_json:
         print(json.dumps({"usable": usable, "checks": [asdict(check) for check in found]}, indent=2))
     else:
         _show(Console(highlight=False), found, verdict)
     return 0 if usable else 1
-
-
-def _on_cluster(settings: Settings) -> bool:
-    """Whether it is a cluster that inspections are to run on."""
-    if settings.engine != "auto":
-        return settings.engine == "openshift"
-    named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
-    return bool(named or os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
 def _cluster(settings: Settings) -> tuple[Sequence[Check], Text]:

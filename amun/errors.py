@@ -18,7 +18,8 @@
      ├── Unlike                  422   what was measured on unlike hardware is not compared
      ├── TooManyRequests         429   says after how many seconds to come back
      └── EngineUnavailable       503
-          ├── Unreadable               what is kept cannot be understood, now or later
+          ├── Unreadable          500  what is kept cannot be understood, now or later
+          ├── Rejected            500  the engine's platform says no, and will say so again
           └── ArchiveUnavailable
 
 Whatever is raised below the API and should reach a caller is one of these; all else is a defect.
@@ -208,6 +209,14 @@ class EngineUnavailable(AmunError):
 
 class Unreadable(EngineUnavailable):
     """What the engine kept cannot be understood, and trying again will not help."""
+
+    status = 500
+
+
+class Rejected(EngineUnavailable):
+    """The engine's platform refuses it for good: what is wrong has to be mended before trying again helps."""
+
+    status = 500
 
 
 class ArchiveUnavailable(EngineUnavailable):

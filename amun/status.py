@@ -51,8 +51,8 @@ def too_many_failures(observation: Observation) -> bool:
 
 
 def active(observation: Observation) -> bool:
-    """Whether a container may be working for this inspection alone."""
-    return any(item.state == "running" for item in observation.items)
+    """Whether a container may be working, or about to, for this inspection alone."""
+    return any(item.state in ("running", "scheduling") for item in observation.items)
 
 
 def job_over(observation: Observation) -> bool:

@@ -44,7 +44,7 @@ def _load(settings: Settings) -> Engine:
 def on_cluster(settings: Settings) -> bool:
     """Whether inspections are on a cluster, as far as it can be told without asking one."""
     if settings.engine != "auto":
-        return settings.engine != "podman"
+        return settings.engine == "openshift"
     named = settings.kubeconfig or settings.kube_context or os.environ.get("KUBECONFIG")
     return bool(named) or "KUBERNETES_SERVICE_HOST" in os.environ
 
@@ -59,6 +59,7 @@ def _choose(settings: Settings) -> str:
         return "podman"
     from .openshift import cluster  # takes most of a second to import
 
-    if not cluster.connect(settings).serves("build.openshift.io"):
-        raise ValueError("This cluster does not serve build.openshift.io: set AMUN_ENGINE=podman, or use an OpenShift.")
+    if lacks := cluster.connect(settings).lacks():
+        what = " and ".join(lacks)
+        raise ValueError(f"This cluster does not serve {what}: set AMUN_ENGINE=podman, or use an OpenShift.")
     return "openshift"

@@ -43,8 +43,7 @@ PULL = frozenset({"PullBuilderImageFailed", "InvalidImageReference"})
 
 def number(build: Document) -> int:
     """Which Build of its BuildConfig it is, from 1."""
-    annotations = build["metadata"].get("annotations") or {}
-    return int(annotations.get(names.ANNOTATION_BUILD_NUMBER, 0))
+    return names.number(build, names.ANNOTATION_BUILD_NUMBER)
 
 
 def newest(builds: Iterable[Document]) -> Document | None:

@@ -115,6 +115,10 @@ class Cache:
                     return
                 self.synced.clear()
                 logger.warning("watch broken, beginning again", kind=self._watched.kind.name, error=str(exc))
+            except Exception:  # a watch ends for nothing but `stop`
+                self._version = None
+                self.synced.clear()
+                logger.exception("watch failed, beginning again", kind=self._watched.kind.name)
             pause = PAUSES[0] if time.monotonic() - began > PAUSES[1] else min(2 * pause, PAUSES[1])
             self._ended.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - lest all come back at once
 
@@ -168,11 +172,14 @@ class Cache:
     def _keep(self, item: Mapping[str, Any]) -> None:
         name = item["metadata"]["name"]
         self._forget(name)
-        kept = self._watched.keep(item)
+        try:
+            kept, group = self._watched.keep(item), self._watched.group(item)
+        except Exception:  # one object's trouble is not the others'
+            logger.exception("object cannot be read", kind=self._watched.kind.name, name=name)
+            return
         if kept is None:
             return
         self._objects[name] = kept
-        group = self._watched.group(item)
         if group is not None:
             self._groups[group][name] = kept
             self._group_of[name] = group

@@ -10,7 +10,7 @@ from ...errors import EngineUnavailable
 from ...settings import Settings
 from ..podman.outcome import Check
 from . import place, rights
-from .cluster import Cluster
+from .cluster import BUILDING, Cluster
 from .rights import Right, Rights
 
 
@@ -19,13 +19,17 @@ def look(settings: Settings) -> list[Check]:
     try:
         found = place.find(settings)
         cluster = Cluster(found, settings.cluster_timeout)
-        builds = cluster.serves("build.openshift.io")
+        lacks = cluster.lacks()
     except EngineUnavailable as exc:
         return [Check("cluster", False, "none", str(exc), "set AMUN_KUBECONFIG, or look at the network")]
     return [
         Check("cluster", True, str(found.configuration.host), "It answers."),
         Check(
-            "builds", builds, "build.openshift.io", "Environments are built by OpenShift's builds.", "use an OpenShift"
+            "builds",
+            not lacks,
+            ", ".join(BUILDING),
+            f"It does not serve {' and '.join(lacks)}." if lacks else "Environments are built by OpenShift's builds.",
+            "use an OpenShift",
         ),
         *_of_account(cluster, settings),
     ]

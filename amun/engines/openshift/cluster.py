@@ -4,7 +4,8 @@ Documents go in and come out as plain dictionaries. Transport errors, 429 and 5x
 as the server asks for (Retry-After); what is left of errors is one of
 
 * `NotFound`, `AlreadyThere`, `Changed` (somebody else was first), `Gone` (a watch that is too old);
-* `Refused`, with the server's words: no right, a quota, an object it finds wrong;
+* `Refused`, with the server's words: not known who asks, a quota; `RefusedForGood`: no right, an object it finds
+  wrong;
 * `EngineUnavailable`: out of reach.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,7 +24,7 @@ from openshift.dynamic import DynamicClient, Resource
 from openshift.dynamic.exceptions import DynamicApiError
 
 from ... import __version__
-from ...errors import EngineUnavailable
+from ...errors import EngineUnavailable, Rejected
 from ...settings import Settings
 from .place import Place, find
 
@@ -43,6 +45,13 @@ SEEN_WITHIN = 30.0
 
 METADATA = "application/json;as=PartialObjectMetadata{list};v=v1;g=meta.k8s.io,application/json"
 """What to accept where an object's metadata is all that matters; servers that cannot do that send all of it."""
+
+
+_QUOTA = re.compile(r"exceeded quota|status unknown for quota")
+"""A quota is refused as 403 (plugin/pkg/admission/resourcequota), like a missing right."""
+
+BUILDING = ("build.openshift.io", "image.openshift.io")
+"""API groups without which nothing can be built on a cluster."""
 
 
 class ClusterError(EngineUnavailable):
@@ -71,7 +80,18 @@ class Gone(ClusterError):
 
 
 class Refused(ClusterError):
-    """401, 403 and 422: trying again will not help by itself."""
+    """401, and 403 for a quota: it may pass."""
+
+
+class RefusedForGood(Refused, Rejected):
+    """400, 403 for want of a right, 413 and 422: it does not pass by itself."""
+
+    status = Rejected.status
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is the request that the server finds wrong: no right would help."""
+        return self.code != 403
 
 
 class _Again(Exception):
@@ -97,9 +117,10 @@ class Cluster:
         api.user_agent = f"amun/{__version__}"
         self._client = DynamicClient(api, discoverer=lambda _client, _cache_file: None)
 
-    def serves(self, group: str) -> bool:
-        """Whether the server has an API group."""
-        return group in (one["name"] for one in self._call("get", "/apis")["groups"])
+    def lacks(self) -> list[str]:
+        """The API groups that the server does not have of those that are needed to build."""
+        there = {one["name"] for one in self._call("get", "/apis")["groups"]}
+        return [group for group in BUILDING if group not in there]
 
     # -- objects ------------------------------------------------------------------------------------------------
 
@@ -261,8 +282,10 @@ def _error(exc: DynamicApiError) -> Exception:
     """What an answer other than 2xx means to us."""
     body = _status(exc.body)
     said = str(body.get("message") or exc.reason or "no reason given")
-    if exc.status in (401, 403, 400, 422):
-        return Refused(f"The API server refused: {said}", exc.status, body)
+    if exc.status in (400, 401, 403, 413, 422):
+        passes = exc.status == 401 or (exc.status == 403 and _QUOTA.search(said))
+        kind = Refused if passes else RefusedForGood
+        return kind(f"The API server refused: {said}", exc.status, body)
     if exc.status == 404:
         return NotFound(f"The API server has none: {said}", 404, body)
     if exc.status == 409:

@@ -341,8 +341,8 @@ class OpenShiftEngine(Engine):
 
     def stop(self, inspection: Inspection) -> None:
         record = self._record(inspection.id)
-        cancelled = record.cancelled_at is not None
-        if inspection.items and (cancelled or record.stopped is not None):
+        cancelled = record.cancelled_at is not None or record.defect is not None
+        if (inspection.items or record.defect is not None) and (cancelled or record.stopped is not None):
             job, pods = self._view.job(inspection.id), self._view.pods(inspection.id)
             self._jobs.stop(record, job, pods, running=cancelled)
         last = builds.newest(self._view.builds(record.environment))

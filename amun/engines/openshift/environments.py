@@ -276,4 +276,4 @@ def parts(context: Mapping[str, bytes]) -> list[dict[str, str]]:
 
 
 def _others(context: Mapping[str, Any]) -> int:
-    return int((context["metadata"].get("annotations") or {}).get("amun/parts", 0))
+    return names.number(context, "amun/parts")

@@ -28,8 +28,7 @@ Pod = Mapping[str, Any]
 
 def index(pod: Pod) -> int:
     """The item that a pod runs, -1 for a pod that no Job made."""
-    annotations = pod["metadata"].get("annotations") or {}
-    return int(annotations.get(names.INDEX, -1))
+    return names.number(pod, names.INDEX, -1)
 
 
 def states(
@@ -72,8 +71,17 @@ def terminated(pod: Pod) -> bool:
 
 
 def working(pod: Pod) -> bool:
-    """Whether it has begun to run and goes on."""
-    return not terminated(pod) and (pod.get("status") or {}).get("startTime") is not None and waiting.why(pod) is None
+    """Whether the script's container runs, or has just ended: the pod's own startTime is no container's."""
+    return not terminated(pod) and _began(pod, CONTAINER)
+
+
+def on_its_way(pod: Pod) -> bool:
+    """Whether a node is about to run it: it may have begun before anybody sees it."""
+    return bool((pod.get("spec") or {}).get("nodeName")) and (waiting.why(pod) is None or _began(pod, HWINFO))
+
+
+def _began(pod: Pod, container: str) -> bool:
+    return bool({"running", "terminated"} & (_status(pod, container).get("state") or {}).keys())
 
 
 def disrupted(pod: Pod) -> str | None:
@@ -129,7 +137,7 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
         attempt=attempt,
         node=(pod.get("spec") or {}).get("nodeName"),
         container=CONTAINER,
-        started_at=_started(pod),
+        started_at=_begun(pod, CONTAINER),
         placed_at=_placed(pod),
         pulled_at=_begun(pod, HWINFO),
     )
@@ -140,6 +148,8 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
     found = report.verdict(short, known, wanted, inspection.script_sha256)
     if found.phase == "error" and _starts_again(pod, attempt, attempts, job_over):
         return ItemState(item, attempt=attempt + 1, container=CONTAINER, reason="Restarting", message=found.message)
+    if found.reason == "Cancelled" and not _began(pod, CONTAINER):
+        found = replace(found, message="The run was cancelled before its script began.")
     return replace(
         state,
         state="terminated",
@@ -159,7 +169,11 @@ def _unfinished(state: ItemState, pod: Pod) -> ItemState:
         return replace(state, reason=held.reason, message=held.message, started_at=None)
     if working(pod):
         return replace(state, state="running")
-    return replace(state, state="scheduling", reason="PodPending", message="The run is about to start.")
+    state = replace(state, state="scheduling", started_at=None)
+    if _began(pod, HWINFO):
+        message = "The node's hardware is being described; the script begins after it."
+        return replace(state, reason="PodInitializing", message=message)
+    return replace(state, reason="PodPending", message="The run is about to start.")
 
 
 def _starts_again(pod: Pod, attempt: int, attempts: int, job_over: bool) -> bool:
@@ -203,17 +217,11 @@ def _status(pod: Pod, container: str) -> Mapping[str, Any]:
 def _made(pod: Pod) -> tuple[int, str, str]:
     """Orders the pods of one item: by the failures before it, for the times have whole seconds."""
     metadata = pod["metadata"]
-    failures = int((metadata.get("annotations") or {}).get(names.FAILURES, 0))
-    return failures, metadata.get("creationTimestamp") or "", metadata["name"]
+    return names.number(pod, names.FAILURES), metadata.get("creationTimestamp") or "", metadata["name"]
 
 
 def _finished(pod: Pod) -> str:
     return (_ending(pod, CONTAINER) or {}).get("finishedAt") or "~"
-
-
-def _started(pod: Pod) -> str | None:
-    """When the script's container began; before that, when the pod came to its node."""
-    return _begun(pod, CONTAINER) or _moment((pod.get("status") or {}).get("startTime"))
 
 
 def _begun(pod: Pod, container: str) -> str | None:

@@ -102,14 +102,15 @@ class Jobs:
         """Let nothing begin any more, and end what runs if `running`: so that what it has logged stays.
 
         The Job goes first and leaves its pods, or it would start others in their place. Those belong to the record from
-        then on. A pod ends in order, and stays, when its deadline is over; a deleted one would take its log along.
+        then on. A pod ends in order, and stays, when its deadline is over; a deleted one would take its log along,
+        so that only those are deleted of which no container has begun, or will before anybody sees it.
         """
         if job is not None and not items.over(job):
             self._cluster.delete(kinds.JOBS, record.inspection.id, "Orphan")
         for pod in pods:
             if pod["metadata"].get("deletionTimestamp"):
                 continue
-            if not items.terminated(pod) and not items.working(pod):
+            if not items.terminated(pod) and not items.working(pod) and not (running and items.on_its_way(pod)):
                 self._cluster.delete(kinds.PODS, pod["metadata"]["name"])
             else:
                 self._take_over(record, pod, end=running and not items.terminated(pod))
@@ -133,5 +134,4 @@ class Jobs:
 
 def built(job: Document) -> BuildState | None:
     """The build that a Job was started with, as it noted."""
-    text = (job["metadata"].get("annotations") or {}).get(names.BUILT)
-    return None if text is None else BuildState(**json.loads(text))
+    return records.build_state((job["metadata"].get("annotations") or {}).get(names.BUILT))

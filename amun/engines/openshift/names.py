@@ -6,6 +6,8 @@ Names are deterministic, so that creating something twice is noticed by the API 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 APP = "app"
 KIND = "amun/kind"
@@ -59,6 +61,12 @@ def generation(name: str) -> int:
     """Which generation of its environment a name is of; 0 for what is none."""
     match = _GENERATION.fullmatch(name)
     return 0 if match is None else int(match["number"] or 1)
+
+
+def number(document: Mapping[str, Any], annotation: str, otherwise: int = 0) -> int:
+    """The number that an object's annotation has; objects that others made may have anything there."""
+    text = (document["metadata"].get("annotations") or {}).get(annotation, "")
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else otherwise
 
 
 def selector(**wanted: str) -> str:

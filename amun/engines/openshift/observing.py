@@ -15,6 +15,10 @@ def observe(view: View, inspection_id: str, attempts: int) -> Observation:
     """Raises `InspectionNotFound`. Asks for nothing but the record once the inspection is closed."""
     record = view.record(inspection_id)
     known = Observation(record.inspection, BuildState(), cancelled_at=record.cancelled_at)
+    if record.defect is not None:
+        return replace(
+            known, build=BuildState(state="terminated"), finished_at=record.finished_at, defect=record.defect
+        )
     if record.final is not None:
         final = record.final
         return replace(

@@ -12,7 +12,7 @@ from cachetools import TTLCache
 from ... import clock
 from ...logs import logger
 from . import items, kinds, records, waiting
-from .cluster import Cluster, Refused
+from .cluster import Cluster, NotFound, Refused, RefusedForGood
 from .records import Reason, Record, Waiting
 
 Document = Mapping[str, Any]
@@ -61,10 +61,12 @@ class Patience:
         """Keep why the cluster refuses something, for whoever asks why it waits; it is not asked for ever."""
         try:
             yield
-        except Refused as exc:
-            since = self._note(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
-            if (clock.between(since, clock.now()) or 0) > self._start_deadline:
-                self.give_up(record, Reason(waiting.reason_of(str(exc), "Refused"), str(exc)))
+        except (Refused, NotFound) as exc:
+            reason = Reason(waiting.reason_of(str(exc), "Refused"), str(exc))
+            since = self._note(record, reason)
+            wrong = isinstance(exc, RefusedForGood) and exc.wrong
+            if wrong or (clock.between(since, clock.now()) or 0) > self._start_deadline:
+                self.give_up(record, reason)
             raise
 
     def over_with(self, record: Record) -> None:

@@ -15,13 +15,17 @@ Finished, it answers for itself: the Job and its pods may go.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from ... import clock
 from ...errors import RequestTooLarge
@@ -41,6 +45,7 @@ ROOM = 64 << 10
 SCRIPT = "script"
 
 _R = TypeVar("_R", bound="Reason")
+_S = TypeVar("_S", BuildState, ItemState)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,11 @@ class Final:
 
 @dataclass(frozen=True)
 class Record:
-    """What a record says. `version` and `uid` are the object's own; `environment` names its environment's objects."""
+    """What a record says. `version` and `uid` are the object's own; `environment` names its environment's objects.
+
+    Attributes:
+        defect: what is wrong with it, where somebody has damaged it or a later version has written it.
+    """
 
     inspection: Inspection
     environment: str
@@ -82,6 +91,17 @@ class Record:
     waiting: Waiting | None = None
     stopped: Reason | None = None
     final: Final | None = None
+    defect: str | None = None
+
+
+UNREADABLE = Specification.from_document({"base": "unreadable:latest"})
+"""Stands for a specification that cannot be read."""
+
+_BUILD, _ITEM = TypeAdapter(BuildState), TypeAdapter(ItemState)
+
+
+class Damaged(ValueError):
+    """A record is not what this version writes."""
 
 
 def to_document(record: Record, submission: Submission) -> dict[str, Any]:
@@ -111,31 +131,53 @@ def to_document(record: Record, submission: Submission) -> dict[str, Any]:
 
 
 def from_document(document: Mapping[str, Any]) -> Record:
-    """Read the record from its ConfigMap; raises ValueError or KeyError where somebody has changed what never does."""
+    """Read the record from its ConfigMap. What cannot be read of it is its `defect`, and nobody else's."""
     metadata = document["metadata"]
     noted = metadata.get("annotations") or {}
     data = document.get("binaryData") or {}
-    declared = _declared(data["inspection"])
-    state = data.get("state")
+    state, final, defect = data.get("state"), None, None
+    created = noted.get(names.CREATED) or metadata.get("creationTimestamp") or ""
+    declared = Record(Inspection(metadata["name"], UNREADABLE, None, "", created), "", "", False)
+    try:
+        declared = _declared(metadata["name"], data.get("inspection") or "")
+        final = None if state is None else _final(_unpack(state), declared.inspection)
+    except Damaged as exc:
+        defect = f"The record of this inspection cannot be read: {exc}"
     return replace(
         declared,
+        defect=defect,
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
         cancelled_at=noted.get(names.CANCELLED),
         finished_at=noted.get(names.FINISHED),
         waiting=_read(Waiting, noted.get(names.WAITING)),
         stopped=_read(Reason, noted.get(names.STOPPED)),
-        final=None if state is None else _final(_unpack(state)),
+        final=final,
     )
 
 
 @functools.lru_cache(maxsize=4096)
-def _declared(packed: str) -> Record:
-    """What never changes; a watch brings it again with every change of the rest."""
+def _declared(name: str, packed: str) -> Record:
+    """What never changes; a watch brings it again with every change of the rest. Raises `Damaged`."""
     kept = _unpack(packed)
-    build = kept.pop("build")
-    inspection = Inspection(**{**kept, "specification": Specification.restore(kept["specification"])})
-    return Record(inspection, environment=build["name"], environment_uid=build["uid"], cached=build["cached"])
+    with _damage():
+        build = kept.pop("build")
+        inspection = Inspection(**{**kept, "specification": Specification.restore(kept["specification"])})
+        record = Record(inspection, environment=build["name"], environment_uid=build["uid"], cached=build["cached"])
+        clock.seconds(inspection.created)
+    texts = (inspection.environment, record.environment_uid, inspection.owner or "", inspection.script_sha256 or "")
+    if inspection.id != name or not names.generation(record.environment) or not all(isinstance(t, str) for t in texts):
+        raise Damaged("it is not the record of an inspection of this name.")
+    return record
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what reading damaged data fails with into `Damaged`."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError, EOFError, zlib.error) as exc:
+        raise Damaged(f"{type(exc).__name__}: {exc}"[:200]) from exc
 
 
 def cancelled(moment: str) -> dict[str, Any]:
@@ -181,9 +223,26 @@ def reference(kind: str, name: str, uid: str, version: str = "v1") -> dict[str, 
     return {"apiVersion": version, "kind": kind, "name": name, "uid": uid}
 
 
-def _final(document: Mapping[str, Any]) -> Final:
-    items = tuple(ItemState(**item) for item in document["items"])
-    return Final(BuildState(**document["build"]), items, document["stored"])
+def _final(document: Mapping[str, Any], inspection: Inspection) -> Final:
+    """Raises `Damaged`."""
+    with _damage():
+        items = tuple(_checked(_ITEM, ItemState(**item)) for item in document["items"])
+        final = Final(_checked(_BUILD, BuildState(**document["build"])), items, bool(document["stored"]))
+    if [item.item for item in items] != list(inspection.items):
+        raise Damaged("its items are not those of the inspection.")
+    return final
+
+
+def _checked(kind: TypeAdapter[_S], state: _S) -> _S:
+    """The state, if all of it has the types that it should have; raises ValueError."""
+    return kind.validate_json(json.dumps(vars(state)), strict=True)
+
+
+def build_state(text: str | None) -> BuildState | None:
+    """A build's state as a Job notes it; None where there is none, or it cannot be read."""
+    with contextlib.suppress(Damaged), _damage():
+        return None if text is None else _checked(_BUILD, BuildState(**json.loads(text)))
+    return None
 
 
 def _read(kind: type[_R], text: str | None) -> _R | None:
@@ -198,5 +257,9 @@ def _pack(document: Mapping[str, Any]) -> bytes:
 
 
 def _unpack(text: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
+    """Raises `Damaged`."""
+    with _damage():
+        document: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
+    if not isinstance(document, dict):
+        raise Damaged("it is no JSON object.")
     return document
