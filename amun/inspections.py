@@ -172,7 +172,9 @@ class Inspections:
                 report = self.engine.report(inspection_id, item)  # it may have ended in between
                 if report is None:
                     why = found.message or found.reason or found.phase
-                    raise ItemNotFound(f"Item {item} was never run, and never will be: {why}")
+                    lost = self.observe(inspection_id).items[item : item + 1]
+                    left = "left no result" if lost and lost[0].outcome else "was never run, and never will be"
+                    raise ItemNotFound(f"Item {item} {left}: {why}")
         return report
 
     def summary(self, inspection_id: str, clean: bool, confidence: float) -> dict[str, Any]:

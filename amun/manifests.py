@@ -143,6 +143,21 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
     )
 
 
+def job_of_item(job: Mapping[str, Any], name: str, item: int, notes: Mapping[str, str]) -> dict[str, Any]:
+    """Of the Job of an inspection, one that runs one of its items only; `notes` are annotations of it and its pod."""
+    made: dict[str, Any] = copy.deepcopy(dict(job))
+    spec, metadata = made["spec"], made["metadata"]
+    metadata |= {"name": name, "annotations": {**(metadata.get("annotations") or {}), **notes}}
+    spec |= {"completions": 1, "parallelism": 1, "maxFailedIndexes": 0}
+    template = spec["template"]
+    template["metadata"]["annotations"] = {**(template["metadata"].get("annotations") or {}), **notes}
+    for container in template["spec"]["containers"]:
+        for variable in container["env"]:
+            if variable.pop("valueFrom", None) is not None:
+                variable["value"] = str(item)
+    return made
+
+
 def image_stream(name: str, labels: Mapping[str, str], owner: Mapping[str, str]) -> dict[str, Any]:
     """The ImageStream that the images of an environment are pushed to."""
     return _render("imagestream.yaml.j2", name=name, labels=labels, owner=owner)

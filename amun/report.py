@@ -57,6 +57,7 @@ PLATFORM = frozenset(
         "EvictionByEvictionAPI",
         "NodeLost",
         "NodeShutdown",
+        "PodDeleted",
         "Preempting",
         "PreemptionByScheduler",
         "Shutdown",

@@ -98,7 +98,7 @@ def _waiting_or(state: BuildState, running: Verdict, waiting: Phase) -> Verdict:
 def _job_verdict(observation: Observation) -> Verdict:
     items = observation.items
     if not job_over(observation):
-        if any(item.state != "waiting" for item in items):
+        if any(item.state in ("running", "terminated") for item in items):
             return Verdict("running")
         first = items[0]
         return Verdict("pending", first.reason or "RunQueued", first.message or "The run waits for its turn.")

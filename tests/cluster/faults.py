@@ -24,6 +24,10 @@ SAID = {
           " latest version and try again"),
     429: ("TooManyRequests", "Too many requests, please try again later."),
     500: ("InternalError", "Internal error occurred: etcdserver: request timed out"),
+    400: ("BadRequest", "the server rejected our request for an unknown reason"),
+    401: ("Unauthorized", "Unauthorized"),
+    403: ("Forbidden", 'is forbidden: User "system:serviceaccount:amun:amun" cannot do this'),
+    422: ("Invalid", "is invalid: spec: Invalid value"),
     503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
     504: ("Timeout", "Timeout: request did not complete within the allotted timeout"),
 }  # fmt: skip

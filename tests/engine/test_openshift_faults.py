@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from amun import engines, status
-from amun.engines.openshift import checks, names
-from amun.engines.openshift.cluster import BUILDING
-from amun.errors import EngineUnavailable
+from amun.engines.openshift import checks, kinds, names
+from amun.engines.openshift.cluster import BUILDING, Cluster
+from amun.errors import EngineUnavailable, ItemNotFound
 from tests.contract.sites import Desk
 from tests.engine.test_openshift_scenes import Make, Scene, make, verdict, waits_for
 from tests.standin import missing, quick
@@ -223,3 +223,129 @@ def test_a_run_that_is_cancelled_while_its_image_is_fetched_was_never_started(ma
     desk.end(made, "cancelled")
     assert desk.output(made) == ""
     desk.wait(lambda: scene.pods() == [], 20)
+
+
+# -- taken away by hand -----------------------------------------------------------------------------------------------
+
+ONCE = "echo started; sleep 3; echo ran $AMUN_ITEM"
+
+
+def test_a_run_whose_pod_somebody_deletes_is_run_again(make: Make) -> None:
+    scene, desk = make()
+    made = desk.submit(quick(), script=ONCE)
+    desk.printed(made, "started")
+    scene.store.delete("Pod", scene.pod(made))
+    (item,) = desk.end(made, "succeeded").items
+    assert (item.attempt, item.outcome) == (2, "succeeded")
+    assert desk.output(made) == "started\nran 0\n"
+    assert desk.report(made)["exit_code"] == 0
+    assert sorted(job["metadata"]["name"] for job in scene.store.list("Job")) == [made, f"{made}-0-2"]
+
+
+def test_a_run_whose_pods_somebody_deletes_each_time_is_the_platforms_error(make: Make) -> None:
+    scene, desk = make()
+    made = desk.submit(quick(), script="echo started; sleep 60")
+    for attempt in range(scene.settings.attempts):
+        desk.wait(lambda: desk.engine.observe(made).items[0].attempt == attempt + 1, 20)  # noqa: B023 - called at once
+        desk.printed(made, "started")
+        scene.store.delete("Pod", scene.pod(made))
+    (item,) = desk.end(made, "error").items
+    assert (item.attempt, item.outcome, item.reason) == (scene.settings.attempts, "error", "PodDeleted")
+    assert verdict(desk, made)[1] == "PodDeleted"
+    assert desk.output(made) == ""
+    with pytest.raises(ItemNotFound, match=r"left no result: .*deleted"):
+        desk.inspections.report(made, 0)
+
+
+@pytest.mark.parametrize("orphaned", [False, True])
+def test_a_run_whose_job_somebody_deletes_is_run_again_unless_its_pod_stays(make: Make, orphaned: bool) -> None:
+    scene, desk = make()
+    made = desk.submit(quick(), script=ONCE)
+    desk.printed(made, "started")
+    desk.wait(lambda: "amun/jobs" in scene.store.get("ConfigMap", made)["metadata"]["annotations"], 20)
+    Cluster.delete(desk.engine.cluster, kinds.JOBS, made, "Orphan" if orphaned else "Background")  # type: ignore[attr-defined]
+    (item,) = desk.end(made, "succeeded").items
+    assert item.attempt == (1 if orphaned else 2)
+    assert desk.output(made).count("ran") == 1
+
+
+def test_of_several_items_those_that_were_taken_away_are_run_again_and_no_other(make: Make) -> None:
+    scene, desk = make()
+    script = "echo started; [ $AMUN_ITEM != 1 ] || sleep 4; echo ran $AMUN_ITEM"
+    made = desk.submit(quick(), script=script, batch_size=3, parallelism=1, allowed_failures=1)
+    desk.printed(made, "started", 1)
+    scene.store.delete("Pod", scene.pod(made, 1))
+    items = desk.end(made, "succeeded").items
+    assert [(item.attempt, item.outcome) for item in items] == [(1, "succeeded"), (2, "succeeded"), (1, "succeeded")]
+    assert [desk.output(made, number) for number in range(3)] == [f"started\nran {number}\n" for number in range(3)]
+
+
+def test_two_controllers_run_what_was_taken_away_once_and_a_new_one_finds_it(make: Make) -> None:
+    scene, desk = make()
+    made = desk.submit(quick(), script=ONCE)
+    with desk.controlled(), desk.controlled():
+        desk.printed(made, "started")
+        scene.store.delete("Pod", scene.pod(made))
+        desk.wait(lambda: len(scene.store.list("Job")) == 2, 30)
+    with desk.controlled():
+        desk.end(made, "succeeded")
+    assert len(scene.store.list("Job")) == 2
+    assert desk.output(made).count("ran") == 1
+
+
+def test_what_is_drained_says_which_attempt_it_is_though_the_first_pod_is_gone(make: Make) -> None:
+    scene, desk = make()
+    made = desk.submit(quick(), script=ONCE)
+    desk.printed(made, "started")
+    first = scene.pod(made)
+    scene.world.drain(first)
+    desk.wait(lambda: scene.pod(made) not in ("", first) and scene.store.find("Pod", first) is None, 30)
+    (item,) = desk.end(made, "succeeded").items
+    assert item.attempt == 2
+
+
+# -- images that are gone ---------------------------------------------------------------------------------------------
+
+
+def forget_image(scene: Scene) -> None:
+    for stream in scene.store.list("ImageStream"):
+        scene.store.delete("ImageStream", stream["metadata"]["name"])
+
+
+def test_an_image_that_is_gone_is_not_cached_and_is_built_again_once_for_all_who_want_it(make: Make) -> None:
+    scene, desk = make()
+    package = quick()
+    desk.end(first := desk.submit(package, script="true"), "succeeded")
+    environment = desk.inspection(first).environment
+    assert desk.engine.has_environment(environment)
+    forget_image(scene)
+    assert not desk.engine.has_environment(environment)
+    made = [desk.submit(package, script="echo ran") for _ in range(3)]
+    for one in made:
+        found = desk.end(one, "succeeded")
+        assert found.items[0].attempt == 1
+        assert desk.output(one) == "ran\n"
+    assert len(scene.store.list("Build")) == 2
+    assert desk.engine.has_environment(environment)
+
+
+def test_an_image_that_goes_between_build_and_run_is_built_again(make: Make) -> None:
+    scene, desk = make()
+    scene.store.create("ResourceQuota", {"metadata": {"name": "few"}, "spec": {"hard": {"count/jobs.batch": "0"}}})
+    made = desk.submit(quick(), script="echo ran")
+    waits_for(desk, made, "QuotaExceeded")
+    forget_image(scene)
+    scene.store.delete("ResourceQuota", "few")
+    assert desk.end(made, "succeeded").build.container is not None
+    assert len(scene.store.list("Build")) == 2
+
+
+def test_an_image_that_cannot_be_pulled_though_it_was_built_again_is_the_platforms_error(make: Make) -> None:
+    scene, desk = make(start_deadline=6)
+    package = quick()
+    desk.end(desk.submit(package, script="true"), "succeeded")
+    forget_image(scene)
+    scene.world.faults.plan("image-pull", "inspection-*", times=10_000)
+    (item,) = desk.end(desk.submit(package, script="true"), "error").items
+    assert item.reason in ("ImagePullBackOff", "ErrImagePull")
+    assert len(scene.store.list("Build")) == 2

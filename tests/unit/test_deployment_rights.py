@@ -147,6 +147,13 @@ def exceeds_a_quota(desk: GrantedDesk) -> None:
     desk.end(made, "succeeded")
 
 
+def has_lost_its_image(desk: GrantedDesk) -> None:
+    store = desk.site.server.store
+    for stream in store.list("ImageStream"):
+        store.delete("ImageStream", stream["metadata"]["name"])
+    desk.end(desk.submit(script="true"), "succeeded")
+
+
 SCENES: list[Callable[[GrantedDesk], None]] = [
     goes_from_its_document_to_its_report,
     does_not_build,
@@ -156,6 +163,7 @@ SCENES: list[Callable[[GrantedDesk], None]] = [
     allows_its_build_more_than_another,
     never_finds_a_node,
     exceeds_a_quota,
+    has_lost_its_image,
     is_past_its_time,
 ]
 

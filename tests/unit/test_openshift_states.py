@@ -31,7 +31,14 @@ def scene(name: str, batch_size: int = 1) -> tuple[Inspection, list[dict[str, An
             status["name"] = status["name"].replace("inspect", "run")
     specification = Specification.from_document({"base": "debian:12", "script": "true", "batch_size": batch_size})
     made = Inspection("inspection-0123456789abcdef", specification, "0" * 64, "sha256:1", "2026-01-01T00:00:00Z")
-    return made, pods, recorded(f"job-{name}")
+    job = recorded(f"job-{name}")
+    job["metadata"]["name"] = made.id
+    return made, pods, job
+
+
+def seen(inspection: Inspection, pods: list[Any], job: Any, stopped: Reason | None, attempts: int) -> tuple[Any, ...]:
+    """The states of items whose Job, if it is there, was noted."""
+    return items.states(inspection, pods, [job] if job else [], {"": 1} if job else {}, stopped, attempts)
 
 
 def reported(pod: dict[str, Any], **account: Any) -> dict[str, Any]:
@@ -179,7 +186,7 @@ class TestItems:
     def states(self, name: str, batch_size: int = 1, **changes: Any) -> tuple[Any, ...]:
         inspection, pods, job = scene(name, batch_size)
         pods = [reported(pod, **changes) if items.terminated(pod) else pod for pod in pods]
-        return items.states(inspection, pods, job, None, ATTEMPTS)
+        return seen(inspection, pods, job, None, ATTEMPTS)
 
     def test_a_run_that_went_well(self) -> None:
         (state,) = self.states("ok")
@@ -219,21 +226,41 @@ class TestItems:
     )
     def test_why_an_item_waits(self, name: str, reason: str, words: str) -> None:
         inspection, pods, job = scene(name)
-        (state,) = items.states(inspection, pods, job, None, ATTEMPTS)
+        (state,) = seen(inspection, pods, job, None, ATTEMPTS)
         assert (state.state, state.outcome, state.reason) == ("waiting", None, reason)
         assert words in state.message
-        (state,) = items.states(inspection, pods, job, Reason(reason, "It waited too long."), ATTEMPTS)
+        (state,) = seen(inspection, pods, job, Reason(reason, "It waited too long."), ATTEMPTS)
         assert (state.state, state.outcome, state.reason) == ("terminated", "error", reason)
 
     def test_a_run_without_an_account_is_the_platforms_fault(self) -> None:
         inspection, pods, job = scene("exit3")
-        (state,) = items.states(inspection, pods, job, None, ATTEMPTS)
+        (state,) = seen(inspection, pods, job, None, ATTEMPTS)
         assert (state.outcome, state.reason) == ("error", "NoReport")
 
     def test_a_pod_that_is_gone_is_known_by_its_job(self) -> None:
         inspection, _, job = scene("batch", 3)
-        outcomes = [state.outcome for state in items.states(inspection, [], job, None, ATTEMPTS)]
+        outcomes = [state.outcome for state in seen(inspection, [], job, None, 1)]
         assert outcomes == ["succeeded", "error", "succeeded"]
+        again = seen(inspection, [], job, None, ATTEMPTS)[1]
+        assert (again.outcome, again.reason, again.attempt) == (None, "Restarting", 2)
+        assert items.taken_away(inspection, [], [job], {"": 1}, ATTEMPTS) == [(1, 2)]
+        assert items.taken_away(inspection, [], [job], {"": 1}, 1) == []
+
+    def test_a_pod_that_somebody_deletes_is_run_again_and_one_that_had_ended_is_not(self) -> None:
+        inspection, (pod,), job = scene("exit3")
+        pod = reported(pod)
+        ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"]
+        pod["metadata"] |= {"deletionTimestamp": "2026-11-23T13:00:00Z", "deletionGracePeriodSeconds": 0}
+        assert seen(inspection, [pod], job, None, ATTEMPTS)[0].reason == "NonZeroExit"
+        pod["metadata"]["deletionTimestamp"] = ended
+        assert seen(inspection, [pod], job, None, ATTEMPTS)[0].reason == "Restarting"
+        assert seen(inspection, [pod], job, None, 1)[0].reason == "PodDeleted"
+
+    def test_a_job_that_is_noted_and_gone_was_deleted_and_one_that_is_not_noted_was_never_made(self) -> None:
+        inspection = scene("ok")[0]
+        assert items.states(inspection, [], [], {}, None, ATTEMPTS)[0].reason is None
+        assert items.states(inspection, [], [], {"": 1}, None, ATTEMPTS)[0].reason == "Restarting"
+        assert items.states(inspection, [], [], {"": 1, "0": 2}, None, ATTEMPTS)[0].reason == "PodDeleted"
 
     def test_what_the_platform_ends_begins_again_and_counts_once(self) -> None:
         inspection, (pod,), _ = scene("ok")
@@ -242,11 +269,11 @@ class TestItems:
         evicted["status"].update(phase="Failed", reason="Evicted")
         target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
         evicted["status"]["conditions"].append(target)
-        (state,) = items.states(inspection, [evicted], None, None, ATTEMPTS)
+        (state,) = seen(inspection, [evicted], None, None, ATTEMPTS)
         assert (state.state, state.outcome, state.reason, state.attempt) == ("waiting", None, "Restarting", 2)
-        (state,) = items.states(inspection, [evicted], None, None, 1)
+        (state,) = seen(inspection, [evicted], None, None, 1)
         assert (state.outcome, state.reason) == ("error", "TerminationByKubelet")
-        (state,) = items.states(inspection, [evicted, reported(pod)], None, None, ATTEMPTS)
+        (state,) = seen(inspection, [evicted, reported(pod)], None, None, ATTEMPTS)
         assert (state.outcome, state.attempt) == ("succeeded", 2)
 
     def test_of_two_pods_for_one_item_the_first_report_wins(self) -> None:
@@ -255,13 +282,13 @@ class TestItems:
         later["metadata"]["creationTimestamp"] = "2026-11-23T11:30:00Z"
         ended = later["status"]["containerStatuses"][0]["state"]["terminated"]
         ended["finishedAt"] = "2026-11-23T11:59:00Z"
-        (state,) = items.states(inspection, [reported(later), reported(pod)], None, None, ATTEMPTS)
+        (state,) = seen(inspection, [reported(later), reported(pod)], None, None, ATTEMPTS)
         assert (state.outcome, state.exit_code, state.attempt) == ("failed", 3, 2)
 
     def test_a_run_that_was_cancelled_says_so(self) -> None:
         inspection, (pod,), _ = scene("pod-deadline")
         pod["metadata"]["annotations"]["amun/stopped"] = "Cancelled"
-        (state,) = items.states(inspection, [reported(pod)], None, None, ATTEMPTS)
+        (state,) = seen(inspection, [reported(pod)], None, None, ATTEMPTS)
         assert (state.outcome, state.reason) == ("failed", "Cancelled")
 
     def test_hardware_that_is_not_what_was_asked_for_is_an_error(self) -> None:
@@ -271,7 +298,7 @@ class TestItems:
         )
         pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["message"] = '{"cpu_info": {"family": 6}}'
         asked = replace(inspection, specification=wanted)
-        (state,) = items.states(asked, [reported(pod)], None, None, ATTEMPTS)
+        (state,) = seen(asked, [reported(pod)], None, None, ATTEMPTS)
         assert (state.outcome, state.reason, state.hardware_match) == ("error", "HardwareMismatch", False)
 
 

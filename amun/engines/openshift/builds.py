@@ -55,7 +55,21 @@ def tries(there: Sequence[Document], attempts: int) -> int:
     """The last number that a Build may have: those that a quota refused never were, and what a limit ends is no try."""
     last = newest(there)
     missing = 0 if last is None else max(0, number(last) - len(there))
-    return attempts + missing + sum(limit(one) is not None for one in there)
+    return attempts + missing + sum(limit(one) is not None or gone_at(one) is not None for one in there)
+
+
+def gone_at(build: Document) -> str | None:
+    """When it was found that a Build's image cannot be had any more."""
+    moment: str | None = (build["metadata"].get("annotations") or {}).get(names.GONE)
+    return moment
+
+
+def replaceable(there: Sequence[Document], inspection: Inspection) -> bool:
+    """Whether the newest image of an environment is gone, and is to be built again for an inspection: it is, once."""
+    last = newest(there)
+    if last is None or gone_at(last) is None:
+        return False
+    return sum((gone_at(one) or "") >= inspection.created for one in there) <= 1
 
 
 def ongoing(build: Document) -> bool:

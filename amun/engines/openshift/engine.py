@@ -21,18 +21,19 @@ from ... import buildlog, clock, framing, metrics, report, status
 from ...allowance import Allowance
 from ...errors import EngineUnavailable, InspectionNotFound
 from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
+from ...logs import logger
 from ...masking import Mask
 from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
-from . import builds, items, kinds, logs, names, nodes, records, rights
+from . import builds, items, kinds, logs, lost, names, nodes, records, rights
 from .cache import Document
 from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations, check_id
 from .environments import Environments
 from .images import Images
 from .index import Index
-from .jobs import Jobs
+from .jobs import Jobs, built
 from .nodes import Placement
 from .observing import observe
 from .patience import Patience
@@ -49,6 +50,9 @@ SETTLE = 0.05
 NODES_KNOWN = 10.0
 """Seconds for which the list of nodes answers, lest a thousand submissions ask a thousand times."""
 
+
+IMAGE_WITHIN = 60.0
+"""Seconds in which the node's runtime gets an image that its ImageStream has, or never will."""
 
 LOG_WITHIN = 60.0
 """Seconds after its end in which the log of a Build can be read, or never can: its node may be gone."""
@@ -165,7 +169,10 @@ class OpenShiftEngine(Engine):
 
     def observe(self, inspection_id: str) -> Observation:
         check_id(inspection_id)
-        return observe(self._view, inspection_id, self._settings.attempts)
+        found = observe(self._view, inspection_id, self._settings.attempts)
+        if self._watching is None or not any(item.message == lost.MESSAGE for item in found.items):
+            return found
+        return observe(self._asking, inspection_id, self._settings.attempts)  # a cache may only be late
 
     def observations(self, ids: Sequence[str]) -> Iterator[Observation]:
         for start in range(0, len(ids), TOGETHER):
@@ -325,26 +332,73 @@ class OpenShiftEngine(Engine):
             self._environments.stop(build, reason.reason, reason.message)
 
     def run(self, inspection: Inspection) -> None:
-        record, job = self._record(inspection.id), self._view.job(inspection.id)
+        record, jobs = self._record(inspection.id), self._view.jobs(inspection.id)
         pods = self._view.pods(inspection.id)
         if record.stopped is not None:
-            return self._jobs.stop(record, job, pods, running=False)
-        if job is None:
+            return self._jobs.stop(record, jobs, pods, running=False)
+        self._jobs.note(record, jobs)
+        if not jobs and lost.ALL not in record.made:
             with self._patience.noting(record):
                 self._jobs.start(record, self.observe(inspection.id).build)
             return
+        if self._image_is_gone(record, jobs, pods):
+            return self._without_image(record, jobs, pods)
         if pods:
             self._patience.over_with(record)
-        reason = self._patience.over(record, job, pods)
-        if reason is not None:
-            self._patience.give_up(record, reason)
+        if items.taken_away(inspection, pods, jobs, record.made, self._settings.attempts):
+            self._run_again(inspection)
+        for job in jobs:
+            own = [pod for pod in pods if job["metadata"]["uid"] in _owners(pod)]
+            reason = None if lost.over(job) else self._patience.over(record, job, own)
+            if reason is not None:
+                return self._patience.give_up(record, reason)
+
+    def _run_again(self, inspection: Inspection) -> None:
+        """Make further Jobs for what somebody took away, as many at once as the inspection allows.
+
+        What a cache lacks may only be late: it is asked for. The Job of all items goes on with the others first.
+        """
+        record, jobs = self._asking.record(inspection.id), self._asking.jobs(inspection.id)
+        pods = self._asking.pods(inspection.id)
+        going = [job for job in jobs if not lost.over(job)]
+        if any(job["metadata"]["name"] == inspection.id for job in going):
+            return
+        alone = [pod for pod in pods if not items.terminated(pod) and not _owners(pod) & _uids(going)]
+        room = inspection.specification.parallelism - len(going) - len(alone)
+        wanted = items.taken_away(inspection, pods, jobs, record.made, self._settings.attempts)
+        build = observe(self._asking, inspection.id, self._settings.attempts).build
+        for item, attempt in wanted[: max(0, room)]:
+            with self._patience.noting(record):
+                self._jobs.start_again(record, item, attempt, build)
+
+    def _image_is_gone(self, record: Record, jobs: Sequence[Document], pods: Sequence[Document]) -> bool:
+        """Whether pods wait for an image that cannot be had, and that is to be built again for this inspection."""
+        stuck, used = [pod for pod in pods if items.without_image(pod)], built(jobs)
+        there = self._view.builds(record.environment)
+        last = builds.newest(there)
+        if not stuck or used is None or last is None:
+            return False
+        if used.image == builds.image(last) and builds.gone_at(last) is None:
+            waited = max(clock.between(pod["metadata"]["creationTimestamp"], clock.now()) or 0 for pod in stuck)
+            if waited < IMAGE_WITHIN and self._environments.keeps(record.environment, used.image or ""):
+                return False
+            self._environments.lost_image(last)
+            return False  # the next look finds it noted
+        return used.image != builds.image(last) or builds.replaceable(there, record.inspection)
+
+    def _without_image(self, record: Record, jobs: Sequence[Document], pods: Sequence[Document]) -> None:
+        logger.warning("image is gone, building it again", environment=record.environment)
+        if any(map(items.begun, pods)):
+            self._jobs.stop(record, jobs, pods, running=False)  # what is left is run by further Jobs
+        else:
+            self._jobs.begin_anew(record, jobs)
 
     def stop(self, inspection: Inspection) -> None:
         record = self._record(inspection.id)
         cancelled = record.cancelled_at is not None or record.defect is not None
         if (inspection.items or record.defect is not None) and (cancelled or record.stopped is not None):
-            job, pods = self._view.job(inspection.id), self._view.pods(inspection.id)
-            self._jobs.stop(record, job, pods, running=cancelled)
+            jobs, pods = self._view.jobs(inspection.id), self._view.pods(inspection.id)
+            self._jobs.stop(record, jobs, pods, running=cancelled)
         last = builds.newest(self._view.builds(record.environment))
         if last is not None and builds.ongoing(last) and record.environment not in self._wanted(but=inspection.id):
             self._stop_build(last)
@@ -420,6 +474,14 @@ class OpenShiftEngine(Engine):
         if self._changed.wait(timeout):
             time.sleep(SETTLE)
         self._changed.clear()
+
+
+def _owners(pod: Document) -> set[str]:
+    return {owner["uid"] for owner in pod["metadata"].get("ownerReferences") or ()}
+
+
+def _uids(documents: Sequence[Document]) -> set[str]:
+    return {document["metadata"]["uid"] for document in documents}
 
 
 def _age_order(record: Record) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from cachetools import TTLCache
 
-from ... import dockerfile, manifests
+from ... import clock, dockerfile, manifests
 from ...allowance import Allowance, largest
 from ...errors import RequestTooLarge
 from ...inspection import Inspection
@@ -49,11 +49,13 @@ _COUNTED = re.compile(r"the LastVersion\((?P<number>\d+)\) on build config")
 
 
 class Claim(NamedTuple):
-    """The environment that an inspection is to use, and whether it was there, or on its way, already."""
+    """The environment that an inspection is to use, whether its image was there, or on its way, already, and whether
+    it was declared for this inspection."""
 
     name: str
     uid: str
     cached: bool
+    declared: bool = False
 
 
 class Environments:
@@ -70,19 +72,37 @@ class Environments:
 
     def exists(self, digest: str) -> bool:
         """Whether an environment of this digest is built or being built."""
-        return self._current(self._generations(digest)) is not None
+        current = self._current(self._generations(digest))
+        return current is not None and self._has_image(current["metadata"]["name"])
+
+    def _has_image(self, name: str) -> bool:
+        """Whether the image of an environment is there, as far as can be told, or on its way."""
+        last = builds.newest(self._cluster.list(kinds.BUILDS, f"{names.BUILD_CONFIG}={name}"))
+        image = None if last is None else builds.image(last)
+        return image is None or self.keeps(name, image)
+
+    def keeps(self, name: str, image: str) -> bool:
+        """Whether the ImageStream of an environment still has an image, which is named by its digest."""
+        try:
+            stream = self._cluster.find(kinds.IMAGE_STREAMS, name)
+        except Refused:
+            return True  # it cannot be told; the runs will say
+        digest = image.partition("@")[2]
+        tags = ((stream or {}).get("status") or {}).get("tags") or ()
+        return any(item.get("image") == digest for tag in tags for item in tag.get("items") or ())
 
     def claim(self, inspection: Inspection, context: Mapping[str, bytes]) -> Claim:
         """Find the environment of an inspection, or declare it. Raises `RequestTooLarge`."""
         there = self._generations(inspection.environment)
         current = self._current(there) if inspection.specification.build.cache else None
         if current is not None:
-            return Claim(current["metadata"]["name"], current["metadata"]["uid"], cached=True)
+            name = current["metadata"]["name"]
+            return Claim(name, current["metadata"]["uid"], cached=self._has_image(name))
         newest = max((names.generation(one["metadata"]["name"]) for one in there), default=0)
         for generation in range(newest + 1, newest + MOST_GENERATIONS):
             name = names.environment(inspection.environment, generation)
             try:
-                return Claim(name, self._declare(name, inspection, context), cached=False)
+                return Claim(name, self._declare(name, inspection, context), cached=False, declared=True)
             except AlreadyThere:
                 if inspection.specification.build.cache:  # somebody else was first: so it is there now
                     made = self._cluster.get(kinds.CONFIG_MAPS, name)
@@ -91,7 +111,7 @@ class Environments:
 
     def withdraw(self, claim: Claim) -> None:
         """Take back an environment that was declared for an inspection which then could not be."""
-        if not claim.cached:
+        if claim.declared:
             self._cluster.delete(kinds.CONFIG_MAPS, claim.name)
 
     def _generations(self, digest: str) -> list[dict[str, Any]]:
@@ -145,14 +165,15 @@ class Environments:
         """
         last = builds.newest(there)
         more = last is not None and builds.goes_on(last, record.inspection)
+        anew = builds.replaceable(there, record.inspection)
         attempts = builds.tries(there, attempts)
-        if last is not None and not more and not builds.begin_again(last, attempts):
+        if last is not None and not more and not anew and not builds.begin_again(last, attempts):
             return
         number = 0 if last is None else builds.number(last)
         following = f"{record.environment}-{number + 1}"
         if following in self._asked or following in self._just_asked:
             return
-        if last is None:
+        if last is None or anew:
             self._make(record)
         if more:
             self._allow(record.environment, largest([Allowance.of(record.inspection.specification.build), *allowed]))
@@ -229,6 +250,11 @@ class Environments:
     def failed(self, name: str) -> None:
         """Let nobody join this one any more."""
         self._cluster.patch(kinds.CONFIG_MAPS, name, {"metadata": {"labels": {names.OUTCOME: FAILED}}})
+
+    def lost_image(self, build: Mapping[str, Any]) -> None:
+        """Note that the image of a Build cannot be had any more."""
+        noted = {"metadata": {"annotations": {names.GONE: clock.now()}}}
+        self._cluster.patch(kinds.BUILDS, build["metadata"]["name"], noted)
 
     def stop(self, build: Mapping[str, Any], reason: str, message: str) -> None:
         """End a Build, and note why. Its pod goes with it: what it has logged is kept first."""

@@ -17,33 +17,45 @@ from ... import clock, report
 from ...framing import Frame
 from ...inspection import Inspection, ItemState
 from ...report import Outcome
-from . import names, waiting
+from . import lost, names, waiting
+from .lost import Tried
 from .records import Reason
 
 CONTAINER = "run"
 HWINFO = "hwinfo"
 
 Pod = Mapping[str, Any]
+Job = Mapping[str, Any]
 
 
 def index(pod: Pod) -> int:
     """The item that a pod runs, -1 for a pod that no Job made."""
-    return names.number(pod, names.INDEX, -1)
+    return names.number(pod, names.ITEM, names.number(pod, names.INDEX, -1))
+
+
+def attempt(pod: Pod) -> int:
+    """Which attempt at its item a pod is, from 1: its Job's own, and those that the Job has counted as failed."""
+    return names.number(pod, names.ATTEMPT, 1) + names.number(pod, names.FAILURES)
 
 
 def states(
-    inspection: Inspection, pods: Iterable[Pod], job: Mapping[str, Any] | None, stopped: Reason | None, attempts: int
+    inspection: Inspection,
+    pods: Iterable[Pod],
+    jobs: Sequence[Job],
+    made: Mapping[str, int],
+    stopped: Reason | None,
+    attempts: int,
 ) -> tuple[ItemState, ...]:
     """One state for each item, by index. `stopped` says why none is started any more, where that is so."""
     by_item: defaultdict[int, list[Pod]] = defaultdict(list)
     for pod in pods:
         by_item[index(pod)].append(pod)
-    succeeded, failed = (_indexes(job, name) for name in ("completedIndexes", "failedIndexes"))
-    found, job_over = [], over(job)
+    found = []
     for item in inspection.items:
-        state = _state(inspection, item, by_item[item], job_over, attempts)
+        tried = lost.tried(inspection.id, item, by_item[item], jobs, made)
+        state = _state(inspection, item, by_item[item], tried, attempts)
         if state.state == "waiting" and state.container is None:
-            state = _without_pod(state, item in succeeded, item in failed)
+            state = _without_pod(state, tried, attempts)
         if state.state == "waiting" and stopped is not None:
             state = replace(state, state="terminated", outcome="error", reason=stopped.reason, message=stopped.message)
         found.append(state)
@@ -57,12 +69,14 @@ def decisive(pods: Sequence[Pod]) -> Pod | None:
     return min(ended, key=_finished) if ended else (ordered[-1] if ordered else None)
 
 
-def over(job: Mapping[str, Any] | None) -> bool:
-    """Whether the Job starts no pods any more."""
-    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
-    return any(
-        condition["type"] in ("Complete", "Failed") and condition["status"] == "True" for condition in conditions
-    )
+def deleted(pod: Pod) -> bool:
+    """Whether somebody deletes a pod that Amun did not ask to be deleted, and that had not ended before."""
+    metadata, ended = pod["metadata"], _ending(pod, CONTAINER)
+    moment = metadata.get("deletionTimestamp")
+    if moment is None or names.STOPPED in (metadata.get("annotations") or {}):
+        return False
+    asked = clock.seconds(moment) - (metadata.get("deletionGracePeriodSeconds") or 0)
+    return ended is None or clock.seconds(ended["finishedAt"]) >= asked
 
 
 def terminated(pod: Pod) -> bool:
@@ -73,6 +87,34 @@ def terminated(pod: Pod) -> bool:
 def working(pod: Pod) -> bool:
     """Whether the script's container runs, or has just ended: the pod's own startTime is no container's."""
     return not terminated(pod) and _began(pod, CONTAINER)
+
+
+def taken_away(
+    inspection: Inspection, pods: Iterable[Pod], jobs: Sequence[Job], made: Mapping[str, int], attempts: int
+) -> list[tuple[int, int]]:
+    """Items whose last attempt somebody took away for good, and the number of the next one at each."""
+    by_item: defaultdict[int, list[Pod]] = defaultdict(list)
+    for pod in pods:
+        by_item[index(pod)].append(pod)
+    found = []
+    for item in inspection.items:
+        own = by_item[item]
+        tried = lost.tried(inspection.id, item, own, jobs, made)
+        ended = all(map(terminated, own)) and not any(map(ended_by_itself, own))
+        if ended and tried.over and not tried.succeeded and tried.attempt < attempts:
+            found.append((item, tried.attempt + 1))
+    return found
+
+
+def begun(pod: Pod) -> bool:
+    """Whether any of its containers has begun."""
+    return _began(pod, HWINFO) or _began(pod, CONTAINER)
+
+
+def without_image(pod: Pod) -> bool:
+    """Whether a pod waits for its image, which could not be had."""
+    why = None if terminated(pod) else waiting.why(pod)
+    return why is not None and why.reason in waiting.IMAGE
 
 
 def on_its_way(pod: Pod) -> bool:
@@ -89,7 +131,7 @@ def disrupted(pod: Pod) -> str | None:
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
             return condition.get("reason") or "Evicted"
-    return None
+    return "PodDeleted" if deleted(pod) else None
 
 
 def ended_by_itself(pod: Pod) -> bool:
@@ -107,7 +149,7 @@ def outcome(pod: Pod) -> Outcome:
         exit_code=ending.get("exitCode"),
         reason=reason,
         oom_killed=ending.get("reason") == "OOMKilled",
-        started_at=_moment(ending.get("startedAt")),
+        started_at=_begun(pod, CONTAINER),
         finished_at=_moment(ending.get("finishedAt")),
         hostname=pod["metadata"]["name"],
     )
@@ -127,14 +169,14 @@ def short_report(inspection: Inspection, pod: Pod) -> dict[str, Any]:
     return report.assemble(account(pod), outcome(pod), inspection.script_sha256 or "", wanted)
 
 
-def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: bool, attempts: int) -> ItemState:
+def _state(inspection: Inspection, item: int, pods: Sequence[Pod], tried: Tried, attempts: int) -> ItemState:
     pod = decisive(pods)
-    if pod is None:
+    if pod is None or (attempt(pod) < tried.attempt and not ended_by_itself(pod)):
         return ItemState(item)
-    attempt = sorted(map(_made, pods)).index(_made(pod)) + 1
+    which = max(attempt(pod), sorted(map(_made, pods)).index(_made(pod)) + 1)
     state = ItemState(
         item,
-        attempt=attempt,
+        attempt=which,
         node=(pod.get("spec") or {}).get("nodeName"),
         container=CONTAINER,
         started_at=_begun(pod, CONTAINER),
@@ -146,10 +188,13 @@ def _state(inspection: Inspection, item: int, pods: Sequence[Pod], job_over: boo
     known, short = outcome(pod), short_report(inspection, pod)
     wanted = inspection.specification.run.requests.hardware
     found = report.verdict(short, known, wanted, inspection.script_sha256)
-    if found.phase == "error" and _starts_again(pod, attempt, attempts, job_over):
-        return ItemState(item, attempt=attempt + 1, container=CONTAINER, reason="Restarting", message=found.message)
+    if found.reason == "PodDeleted":
+        found = replace(found, message=lost.MESSAGE)
+    if found.phase == "error" and which < attempts and _starts_again(pod, tried):
+        return ItemState(item, attempt=which + 1, container=CONTAINER, reason="Restarting", message=found.message)
     if found.reason == "Cancelled" and not _began(pod, CONTAINER):
         found = replace(found, message="The run was cancelled before its script began.")
+        known = replace(known, exit_code=None)
     return replace(
         state,
         state="terminated",
@@ -176,31 +221,26 @@ def _unfinished(state: ItemState, pod: Pod) -> ItemState:
     return replace(state, reason="PodPending", message="The run is about to start.")
 
 
-def _starts_again(pod: Pod, attempt: int, attempts: int, job_over: bool) -> bool:
-    """Whether the Job makes another pod: as its failure policy says, see templates/job.yaml.j2."""
+def _starts_again(pod: Pod, tried: Tried) -> bool:
+    """Whether there will be another pod: by the Job, as its failure policy says (job.yaml.j2), or by a further one."""
+    if deleted(pod):
+        return True
     codes = [(_ending(pod, name) or {}).get("exitCode") or 0 for name in (HWINFO, CONTAINER)]
     counted = disrupted(pod) is not None or not any(codes)
     failed = (pod.get("status") or {}).get("phase") == "Failed"
-    return failed and counted and attempt < attempts and not job_over
+    return failed and counted and not tried.over
 
 
-def _without_pod(state: ItemState, succeeded: bool, failed: bool) -> ItemState:
-    """What the Job knows of an item whose pod is gone, and its log with it."""
-    if succeeded:
+def _without_pod(state: ItemState, tried: Tried, attempts: int) -> ItemState:
+    """What is known of an item whose pod is gone, and its log with it."""
+    state = replace(state, attempt=tried.attempt)
+    if tried.succeeded:
         return replace(state, state="terminated", outcome="succeeded", reason="Completed", message=None, exit_code=0)
-    if failed:
-        message = "The pod is gone, and what it left with it."
-        return replace(state, state="terminated", outcome="error", reason="PodLost", message=message)
-    return state
-
-
-def _indexes(job: Mapping[str, Any] | None, name: str) -> set[int]:
-    """Indexes as a Job's status writes them: ``0,2-4``."""
-    found: set[int] = set()
-    for part in filter(None, (((job or {}).get("status") or {}).get(name) or "").split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return found
+    if not tried.over:
+        return state
+    if tried.attempt < attempts:
+        return replace(state, attempt=tried.attempt + 1, reason="Restarting", message=lost.MESSAGE)
+    return replace(state, state="terminated", outcome="error", reason="PodDeleted", message=lost.MESSAGE)
 
 
 def _ending(pod: Pod, container: str) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cachetools import TTLCache
@@ -17,7 +17,7 @@ from ...inspection import BuildState
 from ...logs import logger
 from ...manifests import Surroundings
 from ...settings import Settings
-from . import items, kinds, names, records
+from . import items, kinds, lost, names, records
 from .cluster import SEEN_WITHIN, AlreadyThere, Cluster, NotFound
 from .nodes import Placement
 from .records import Record
@@ -50,16 +50,46 @@ class Jobs:
 
     def start(self, record: Record, build: BuildState) -> None:
         """Create the Job, whose pods run the image that the Build pushed. Raises `Refused`, as by a quota."""
-        inspection = record.inspection
-        if inspection.id in self._asked:
+        self._create(record, manifests.job(record.inspection, build.image or "", self._surroundings(record, build)))
+
+    def start_again(self, record: Record, item: int, attempt: int, build: BuildState) -> None:
+        """Create the further Job of an item whose last attempt was taken away. Raises `Refused`."""
+        surroundings = replace(
+            self._surroundings(record, build), attempts=max(1, self._settings.attempts - attempt + 1)
+        )
+        whole = manifests.job(record.inspection, build.image or "", surroundings)
+        name = names.again(record.inspection.id, item, attempt)
+        notes = {names.ITEM: str(item), names.ATTEMPT: str(attempt)}
+        self._create(record, manifests.job_of_item(whole, name, item, notes))
+
+    def _create(self, record: Record, document: dict[str, Any]) -> None:
+        name = document["metadata"]["name"]
+        if name in self._asked:
             return
-        document = manifests.job(inspection, build.image or "", self._surroundings(record, build))
         try:
             self._cluster.create(kinds.JOBS, document)
-            logger.info("job started", image=build.image)
+            logger.info("job started", job=name)
         except AlreadyThere:
-            logger.debug("job was started by another")
-        self._asked[inspection.id] = True
+            logger.debug("job was started by another", job=name)
+        self._asked[name] = True
+
+    def note(self, record: Record, jobs: Sequence[Document]) -> None:
+        """Keep in the record that these Jobs, which are there, were made."""
+        made = {**record.made}
+        for job in jobs:
+            item = names.number(job, names.ITEM, -1)
+            key = lost.ALL if item < 0 else str(item)
+            made[key] = max(made.get(key, 0), names.number(job, names.ATTEMPT, 1))
+            self._asked.pop(job["metadata"]["name"], None)
+        if made != record.made:
+            self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.made(made))
+
+    def begin_anew(self, record: Record, jobs: Sequence[Document]) -> None:
+        """Take away Jobs of which no script has begun: others are to be made in their place."""
+        self._cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.made({}))
+        for job in jobs:
+            self._cluster.delete(kinds.JOBS, job["metadata"]["name"])
+            self._asked.pop(job["metadata"]["name"], None)
 
     def _surroundings(self, record: Record, build: BuildState) -> Surroundings:
         settings, run = self._settings, record.inspection.specification.run
@@ -98,15 +128,16 @@ class Jobs:
             self._programs = name
         return self._programs
 
-    def stop(self, record: Record, job: Document | None, pods: Sequence[Document], *, running: bool) -> None:
+    def stop(self, record: Record, jobs: Sequence[Document], pods: Sequence[Document], *, running: bool) -> None:
         """Let nothing begin any more, and end what runs if `running`: so that what it has logged stays.
 
         The Job goes first and leaves its pods, or it would start others in their place. Those belong to the record from
         then on. A pod ends in order, and stays, when its deadline is over; a deleted one would take its log along,
         so that only those are deleted of which no container has begun, or will before anybody sees it.
         """
-        if job is not None and not items.over(job):
-            self._cluster.delete(kinds.JOBS, record.inspection.id, "Orphan")
+        for job in jobs:
+            if not lost.over(job):
+                self._cluster.delete(kinds.JOBS, job["metadata"]["name"], "Orphan")
         for pod in pods:
             if pod["metadata"].get("deletionTimestamp"):
                 continue
@@ -132,6 +163,8 @@ class Jobs:
             logger.debug("pod is gone", pod=metadata["name"])
 
 
-def built(job: Document) -> BuildState | None:
-    """The build that a Job was started with, as it noted."""
-    return records.build_state((job["metadata"].get("annotations") or {}).get(names.BUILT))
+def built(jobs: Sequence[Document]) -> BuildState | None:
+    """The build that the last of these Jobs was started with, as it noted."""
+    ordered = sorted(jobs, key=lambda job: names.number(job, names.ATTEMPT, 1), reverse=True)
+    noted = (records.build_state((job["metadata"].get("annotations") or {}).get(names.BUILT)) for job in ordered)
+    return next((state for state in noted if state is not None), None)

@@ -32,6 +32,10 @@ CREATED = "amun/created"
 WAITING = "amun/waiting"
 STOPPED = "amun/stopped"
 BUILT = "amun/build"
+JOBS = "amun/jobs"
+ITEM = "amun/item"
+ATTEMPT = "amun/attempt"
+GONE = "amun/image-gone-at"
 
 RECORD, CONTEXT, KEY, RUNNER = "inspection", "context", "idempotency-key", "runner"
 ACTIVE, CLOSED = "active", "finished"
@@ -67,6 +71,11 @@ def number(document: Mapping[str, Any], annotation: str, otherwise: int = 0) -> 
     """The number that an object's annotation has; objects that others made may have anything there."""
     text = (document["metadata"].get("annotations") or {}).get(annotation, "")
     return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else otherwise
+
+
+def again(inspection_id: str, item: int, attempt: int) -> str:
+    """Name of the further Job of an item whose attempt before this one was taken away."""
+    return f"{inspection_id}-{item}-{attempt}"
 
 
 def selector(**wanted: str) -> str:

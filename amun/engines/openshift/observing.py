@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ... import clock
@@ -24,9 +25,9 @@ def observe(view: View, inspection_id: str, attempts: int) -> Observation:
         return replace(
             known, build=final.build, items=final.items, finished_at=record.finished_at, data_stored=final.stored
         )
-    job = view.job(inspection_id) if record.inspection.items else None
-    build = replace(_build(view, record, jobs.built(job) if job else None, attempts), cached=record.cached)
-    return replace(known, build=build, items=_items(view, record, job, build, attempts))
+    there = view.jobs(inspection_id) if record.inspection.items else ()
+    build = replace(_build(view, record, jobs.built(there), attempts), cached=record.cached)
+    return replace(known, build=build, items=_items(view, record, there, build, attempts))
 
 
 def _build(view: View, record: Record, noted: BuildState | None, attempts: int) -> BuildState:
@@ -39,6 +40,9 @@ def _build(view: View, record: Record, noted: BuildState | None, attempts: int) 
     if last is not None and builds.goes_on(last, record.inspection):
         message = "The build came to a limit; it begins again with larger ones."
         return BuildState(reason="Restarting", message=message, container=last["metadata"]["name"])
+    if builds.replaceable(there, record.inspection):
+        message = "The image of the environment is gone; it is built again."
+        return BuildState(reason="Restarting", message=message, container=last["metadata"]["name"] if last else None)
     pods = view.build_pods(last["metadata"]["name"]) if last and builds.looks_at_pods(last) else ()
     state = builds.state(last, pods, builds.tries(there, attempts), wanted=record.cancelled_at is None)
     if record.stopped is not None and state.outcome is None:
@@ -49,12 +53,12 @@ def _build(view: View, record: Record, noted: BuildState | None, attempts: int) 
 
 
 def _items(
-    view: View, record: Record, job: jobs.Document | None, build: BuildState, attempts: int
+    view: View, record: Record, there: Sequence[jobs.Document], build: BuildState, attempts: int
 ) -> tuple[ItemState, ...]:
     if not record.inspection.items or build.outcome != "succeeded":
         return tuple(map(ItemState, record.inspection.items))
     pods = view.pods(record.inspection.id)
-    states = items.states(record.inspection, pods, job, record.stopped, attempts)
+    states = items.states(record.inspection, pods, there, record.made, record.stopped, attempts)
     if record.waiting is None:
         return states
     reason, message = record.waiting.reason, record.waiting.message

@@ -5,7 +5,8 @@
     labels        amun/kind: inspection, inspection: ID, environment: …, amun/state: active|finished, amun/owner: …,
                   amun/accepted: PERIOD (see `period`)
     annotations   amun/created, amun/cancelled-at, amun/finished-at, amun/waiting: {reason, message, since},
-                  amun/stopped: {reason, message} once no item may start any more
+                  amun/stopped: {reason, message} once no item may start any more,
+                  amun/jobs: {"": 1} once the Job of all items was made, {ITEM: ATTEMPT} for further ones of one item
     binaryData    inspection (the inspection, gzip'd JSON; never changes), script (its bytes, mounted into the runs),
                   state (gzip'd JSON: the states of build and items, once it is finished)
 
@@ -22,7 +23,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -77,6 +78,7 @@ class Record:
     """What a record says. `version` and `uid` are the object's own; `environment` names its environment's objects.
 
     Attributes:
+        made: the Jobs that were made, as ``amun/jobs`` has them.
         defect: what is wrong with it, where somebody has damaged it or a later version has written it.
     """
 
@@ -90,6 +92,7 @@ class Record:
     finished_at: str | None = None
     waiting: Waiting | None = None
     stopped: Reason | None = None
+    made: Mapping[str, int] = field(default_factory=dict)
     final: Final | None = None
     defect: str | None = None
 
@@ -152,6 +155,7 @@ def from_document(document: Mapping[str, Any]) -> Record:
         finished_at=noted.get(names.FINISHED),
         waiting=_read(Waiting, noted.get(names.WAITING)),
         stopped=_read(Reason, noted.get(names.STOPPED)),
+        made=_made(noted.get(names.JOBS)),
         final=final,
     )
 
@@ -188,6 +192,17 @@ def cancelled(moment: str) -> dict[str, Any]:
 def waits(reason: Waiting | None) -> dict[str, Any]:
     """The change that says why an inspection waits, where no object on the cluster would say it."""
     return {"metadata": {"annotations": {names.WAITING: reason and json.dumps(vars(reason))}}}
+
+
+def made(jobs: Mapping[str, int]) -> dict[str, Any]:
+    """The change that says which Jobs were made: one that is noted and not there was deleted by somebody."""
+    return {"metadata": {"annotations": {names.JOBS: json.dumps(jobs, sort_keys=True) if jobs else None}}}
+
+
+def _made(text: str | None) -> dict[str, int]:
+    with contextlib.suppress(TypeError, ValueError, AttributeError):
+        return {str(name): int(attempt) for name, attempt in json.loads(text or "{}").items()}
+    return {}
 
 
 def stopped(reason: Reason) -> dict[str, Any]:

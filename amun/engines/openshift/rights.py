@@ -39,9 +39,10 @@ API = [
     *_rights("", "configmaps", "create", "delete", "get", "list", "patch", "watch"),
     *_rights("", "pods", "list", "watch"),
     *_rights("", "pods/log", "get"),
-    *_rights("batch", "jobs", "get", "list"),
+    *_rights("batch", "jobs", "list"),
     *_rights("build.openshift.io", "builds", "list", "watch"),
     *_rights("build.openshift.io", "builds/log", "get"),
+    *_rights("image.openshift.io", "imagestreams", "get"),
 ]
 """What the API needs: it declares, reads, cancels and deletes."""
 

@@ -30,8 +30,8 @@ class View(ABC):
         """Raises `InspectionNotFound`."""
 
     @abstractmethod
-    def job(self, inspection_id: str) -> Document | None:
-        """The Job of an inspection."""
+    def jobs(self, inspection_id: str) -> Sequence[Document]:
+        """The Jobs of an inspection: that of all its items, and further ones (see `lost`)."""
 
     @abstractmethod
     def pods(self, inspection_id: str) -> Sequence[Document]:
@@ -58,8 +58,8 @@ class Asking(View):
             raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
         return records.from_document(document)
 
-    def job(self, inspection_id: str) -> Document | None:
-        return self._cluster.find(kinds.JOBS, inspection_id)
+    def jobs(self, inspection_id: str) -> Sequence[Document]:
+        return self._cluster.list(kinds.JOBS, f"{names.INSPECTION}={inspection_id}")
 
     def pods(self, inspection_id: str) -> Sequence[Document]:
         return self._cluster.list(kinds.PODS, f"{names.INSPECTION}={inspection_id}")
@@ -78,7 +78,7 @@ class Watching(View):
         self._asking = Asking(cluster)
         active = names.selector(**{names.KIND: names.RECORD, names.STATE: names.ACTIVE})
         self._records = Cache(cluster, Watched(kinds.CONFIG_MAPS, active, records.from_document, _no_group), changed)
-        self._jobs = Cache(cluster, Watched(kinds.JOBS, names.selector(), _slim, _no_group), changed)
+        self._jobs = Cache(cluster, Watched(kinds.JOBS, names.selector(), _slim, _label(names.INSPECTION)), changed)
         self._pods = Cache(cluster, Watched(kinds.PODS, "", _slim_pod, _group_of_pod), changed)
         self._builds = Cache(
             cluster, Watched(kinds.BUILDS, names.selector(), _slim, _label(names.BUILD_CONFIG)), changed
@@ -112,9 +112,8 @@ class Watching(View):
         found: Record | None = self._records.get(inspection_id)
         return found or self._asking.record(inspection_id)
 
-    def job(self, inspection_id: str) -> Document | None:
-        found: Document | None = self._jobs.get(inspection_id)
-        return found
+    def jobs(self, inspection_id: str) -> Sequence[Document]:
+        return self._jobs.of(inspection_id)
 
     def pods(self, inspection_id: str) -> Sequence[Document]:
         return self._pods.of(inspection_id)
@@ -134,7 +133,7 @@ class Snapshot(View):
         documents = cluster.list(kinds.CONFIG_MAPS, f"{names.selector(**{names.KIND: names.RECORD})},{wanted}")
         self._records = {document["metadata"]["name"]: records.from_document(document) for document in documents}
         live = [record for record in self._records.values() if record.final is None]
-        self._jobs: dict[str, Document] = {}
+        self._jobs: defaultdict[str, list[Document]] = defaultdict(list)
         self._pods: defaultdict[str, list[Document]] = defaultdict(list)
         self._builds: defaultdict[str, list[Document]] = defaultdict(list)
         if live:
@@ -144,7 +143,7 @@ class Snapshot(View):
         ids = ",".join(record.inspection.id for record in live)
         environments = ",".join({record.environment for record in live})
         for job in cluster.list(kinds.JOBS, f"{names.INSPECTION} in ({ids})"):
-            self._jobs[job["metadata"]["name"]] = job
+            self._jobs[job["metadata"]["labels"][names.INSPECTION]].append(job)
         found = cluster.list(kinds.BUILDS, f"{names.BUILD_CONFIG} in ({environments})")
         for build in found:
             self._builds[build["metadata"]["labels"][names.BUILD_CONFIG]].append(build)
@@ -159,8 +158,8 @@ class Snapshot(View):
             raise InspectionNotFound(f"There is no inspection {inspection_id!r}.")
         return self._records[inspection_id]
 
-    def job(self, inspection_id: str) -> Document | None:
-        return self._jobs.get(inspection_id)
+    def jobs(self, inspection_id: str) -> Sequence[Document]:
+        return self._jobs.get(inspection_id, ())
 
     def pods(self, inspection_id: str) -> Sequence[Document]:
         return self._pods.get(inspection_id, ())
@@ -190,7 +189,16 @@ def _group_of_pod(document: Document) -> str | None:
     return group
 
 
-METADATA = ("name", "uid", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+METADATA = (
+    "name",
+    "uid",
+    "labels",
+    "annotations",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+)
 
 
 def _slim(document: Document) -> Document:

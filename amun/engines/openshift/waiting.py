@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError"})
+"""The kubelet's reasons for a container whose image it could not get (pkg/kubelet/images)."""
+
 
 class Why(NamedTuple):
     """A CamelCase word for programs and a sentence for people."""
