@@ -334,6 +334,8 @@ def verdict(
     wrong = compare.mismatches(hardware, report["hwinfo"])
     if wrong:
         return Verdict("error", "HardwareMismatch", " ".join(wrong))
+    if outcome.reason == "PodDeleted":
+        return Verdict("error", "PodDeleted", "Somebody has deleted the pod of the run.")
     if outcome.reason in PLATFORM:
         return Verdict("error", outcome.reason or "", "The platform ended the run; it may be tried again.")
     if outcome.reason == "Cancelled":

@@ -26,7 +26,14 @@ SITES: dict[str, Callable[[pytest.FixtureRequest, pytest.TempPathFactory], Site]
 }
 """Every engine that must keep the contract, by name; a marker of the same name says what its tests need."""
 
-if real.VARIABLE in os.environ:
+if real.VARIABLE in os.environ:  # where a test takes minutes
+
+    def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Say of each test how long it took, as it goes."""
+        if report.when != "call" or not (report.passed or report.failed) or hasattr(report, "wasxfail"):
+            return None
+        return report.outcome, ".F"[report.failed], f"{report.outcome.upper()} in {report.duration:.0f} s"
+
     SITES["cluster"] = lambda _request, paths: real.RealSite(paths.mktemp("cluster"))
 
 

@@ -19,7 +19,7 @@ from amun.errors import EngineUnavailable
 from amun.settings import Settings
 from tests import standin
 
-from .sites import LIMITS, Site
+from .sites import LIMITS, Site, patience
 
 VARIABLE = "AMUN_TEST_KUBECONFIG"
 NAME = "amun-test-standin"
@@ -35,7 +35,7 @@ def settings(directory: Path) -> Settings:
         engine="openshift",
         kubeconfig=os.environ[VARIABLE],
         namespace=os.environ["AMUN_TEST_NAMESPACE"],
-        default_cpu="100m",
+        default_cpu="300m",  # with 100m, builds take minutes
         **LIMITS,
     )
 
@@ -43,7 +43,6 @@ def settings(directory: Path) -> Settings:
 class RealSite(Site):
     """The OpenShift engine where it is at home."""
 
-    patience = 6.0
     places = None
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +52,9 @@ class RealSite(Site):
         if lacks := self._cluster.lacks():
             pytest.skip(f"this cluster does not serve {' and '.join(lacks)}, and Amun builds by nothing else yet")
         try:
+            begun = time.monotonic()
             self.base = self._standin(os.environ["AMUN_TEST_BASE"])
+            self.patience = patience(time.monotonic() - begun)
         except BaseException:
             self.close()
             raise
@@ -84,7 +85,7 @@ class RealSite(Site):
         self._cluster.create(kinds.BUILD_CONFIGS, {**metadata, "spec": spec})
         request = {"kind": "BuildRequest", "apiVersion": "build.openshift.io/v1", "metadata": {"name": NAME}}
         build = self._cluster.post(kinds.BUILD_CONFIGS, NAME, "instantiate", request)
-        end = time.monotonic() + 600
+        end = time.monotonic() + 1800
         while builds.ongoing(build) and time.monotonic() < end:
             time.sleep(1)
             build = self._cluster.get(kinds.BUILDS, build["metadata"]["name"])

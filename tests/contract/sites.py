@@ -7,6 +7,7 @@ import subprocess
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ LIMITS: dict[str, Any] = {"max_builds": 1, "max_runs": 2, "grace": 1}
 """What all engines are tested with: two builds wait for each other, two items do not."""
 
 
+FIRST_BUILD = 5.0
+"""Seconds that a first build may take for waits to be as long as tests say: here, it takes less."""
+
+
+def patience(first_build: float) -> float:
+    """How many times as long things may take where the first build took so many seconds; never less than here."""
+    return max(1.0, first_build / FIRST_BUILD)
+
+
 class Site(ABC):
     """An engine's state, and what may be seen of it from outside."""
 
@@ -32,7 +42,7 @@ class Site(ABC):
     base: str
     """The image of `tests.standin`, where this engine finds it."""
     patience = 1.0
-    """How many times as long things may take here."""
+    """How many times as long things may take here, see `patience`."""
     places: int | None = LIMITS["max_runs"]
     """How many items run at once, where that is known."""
 
@@ -87,9 +97,9 @@ class PodmanSite(Site):
 class OpenShiftSite(Site):
     """The OpenShift engine on an API server in this process, behind which a scripted cluster does its work."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, slower: float = 0.0) -> None:
         from tests.cluster.apiserver import ApiServer
-        from tests.cluster.world import World, nodes
+        from tests.cluster.world import Latencies, World, nodes
 
         super().__init__()
         self.server = ApiServer().start()
@@ -97,7 +107,10 @@ class OpenShiftSite(Site):
             "nodeSelector": {nodes.BUILDS: ""},
             "tolerations": [{"key": nodes.BUILDS, "operator": "Exists"}],
         }
-        self.world = World(self.server.store, nodes.apart(), build_overrides=kept_for_builds).start()
+        latencies = (
+            Latencies(**{one.name: slower * (one.default or 0.1) for one in fields(Latencies)}) if slower else None
+        )
+        self.world = World(self.server.store, nodes.apart(), latencies, build_overrides=kept_for_builds).start()
         kubeconfig = self.server.kubeconfig(directory / "kubeconfig")
         self.settings = Settings(state_dir=directory, engine="openshift", kubeconfig=str(kubeconfig), **LIMITS)
         self.base = standin.IMAGE

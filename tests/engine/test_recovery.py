@@ -25,8 +25,9 @@ import requests
 from amun.client import ClientError
 from amun.engines.podman import machine
 from amun.engines.podman.command import Podman
-from amun.engines.podman.engine import INSTANCE_LABEL, instance
+from amun.engines.podman.engine import INSTANCE_LABEL, PodmanEngine, instance
 from amun.engines.podman.namespace import WAYS
+from amun.settings import Settings
 from tests.conftest import Service, wait_until
 from tests.standin import make, quick, slow, tokens
 
@@ -258,6 +259,31 @@ def test_an_item_whose_container_is_killed_runs_again_and_its_attempt_says_so(pa
     patient.leaves_nothing()
 
 
+@pytest.mark.parametrize("what", [("rm", "--force", "-0-run"), ("pod", "rm", "--force", "-0")], ids=["rm", "pod-rm"])
+def test_an_item_whose_container_somebody_removes_runs_again(patient: Patient, what: tuple[str, ...]) -> None:
+    made = patient.submit(script=script(2.5))
+    patient.running(made)
+    patient.podman.call(*what[:-1], made + what[-1])
+    patient.once(made, attempts=2)
+    patient.leaves_nothing()
+
+
+def test_an_item_whose_container_somebody_removes_each_time_is_the_platforms_error(patient: Patient) -> None:
+    made = patient.submit(script=script(60))
+    for attempt in (1, 2):
+        wait_until(lambda: patient.item(made)["attempt"] == attempt)  # noqa: B023 - called at once
+        patient.running(made)
+        patient.podman.call("rm", "--force", f"{made}-0-run")
+    status = patient.service.wait(made)
+    assert (status["phase"], status["reason"]) == ("error", "PodDeleted")
+    item = status["job"]["pods"][0]
+    assert (item["attempt"], item["reason"]) == (2, "PodDeleted")
+    assert patient.output(made).startswith("token ")
+    report = patient.service.client.result(made, 0)["result"]
+    assert report["stdout_text"].startswith("token ")
+    patient.leaves_nothing()
+
+
 def test_a_follower_hears_all_of_a_script_though_the_api_is_killed(patient: Patient) -> None:
     made = patient.submit(script="for n in 1 2 3 4 5 6; do echo line $n; sleep 1; done")
     heard: list[bytes] = []
@@ -303,6 +329,8 @@ def test_an_image_that_somebody_removed_is_built_again(patient: Patient) -> None
     image = patient.service.wait(made)["build"]["image"]
     wait_until(lambda: not patient.pods())
     patient.podman.call("rmi", "--force", image)
+    environment = patient.status(made)["build"]["environment"]
+    assert not PodmanEngine(Settings(state_dir=patient.service.state_dir)).has_environment(environment)
     again = patient.submit(*patient.service.client.specification(made)["specification"]["packages"], script=script(0))
     patient.once(again)
     patient.leaves_nothing()

@@ -92,7 +92,7 @@ def sent() -> dict[str, dict[str, Any]]:
         }
     )
     assert record.inspection == inspection
-    made.build(record, [], 2)
+    made.build(record, [], 2, [])
     build = BuildState("terminated", "succeeded", "Completed", image="registry/amun/environment@sha256:" + "1" * 64)
     Jobs(sent, placement, settings).start(record, build)
     found = {}

@@ -125,7 +125,7 @@ class OpenShiftEngine(Engine):
     def nodes(self, *, free: bool = True) -> Sequence[Node]:
         least = (self._settings.default_cpu, self._settings.default_memory)
         pods = self._own_pods() if free else []
-        return nodes.kinds(self._known_nodes(), pods, least)
+        return nodes.kinds(self._known_nodes(), pods, least, self._placement)
 
     @cachedmethod(lambda self: self._nodes, lock=lambda self: self._nodes_lock)
     def _known_nodes(self) -> list[dict[str, Any]]:

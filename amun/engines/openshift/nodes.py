@@ -65,6 +65,15 @@ class Placement:
         gpu = hardware.gpu if hardware is not None else None
         return {} if gpu is None else {gpu.vendor: str(gpu.count)}
 
+    def seen(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """What a node's labels tell of its processor, in py-cpuinfo's words."""
+        labels = node["metadata"].get("labels") or {}
+        told = {"family": self.cpu_family, "model": self.cpu_model, "cores": self.physical_cpus}
+        values = {name: labels.get(key or "", "") for name, key in told.items()}
+        numbers = {name: int(text) for name, text in values.items() if re.fullmatch(r"\d{1,9}", text, re.ASCII)}
+        brand = labels.get(self.processor or "")
+        return {**numbers, "brand_raw": brand} if brand else numbers
+
     def lacks(self, hardware: Hardware, node: Node) -> Iterator[str]:
         """What a node lacks of the hardware requested, a sentence each."""
         yield from lacks_labels(self.selector(hardware), node)
@@ -88,7 +97,12 @@ def placed(pod: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"spec": {"nodeName": spec["nodeName"], "requests": requests}, "status": {"phase": status["phase"]}}
 
 
-def kinds(nodes: Iterable[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]], least: tuple[str, str]) -> list[Node]:
+def kinds(
+    nodes: Iterable[Mapping[str, Any]],
+    pods: Sequence[Mapping[str, Any]],
+    least: tuple[str, str],
+    placement: Placement,
+) -> list[Node]:
     """Nodes that are alike, as one each, and how many of them have room for requests of `least` CPU and memory.
 
     `pods` are Amun's own: what others use up of a node is not known here.
@@ -101,7 +115,7 @@ def kinds(nodes: Iterable[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]],
     found = []
     for members in alike.values():
         free = sum(_has_room(member, used[member["metadata"]["name"]], least) for member in members)
-        found.append(_node(members[0], len(members), free))
+        found.append(_node(members[0], len(members), free, placement.seen(members[0])))
     return found
 
 
@@ -158,7 +172,7 @@ def _capacity(node: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _node(node: Mapping[str, Any], count: int, free: int) -> Node:
+def _node(node: Mapping[str, Any], count: int, free: int, cpu_info: Mapping[str, Any]) -> Node:
     allocatable, info = node["status"]["allocatable"], node["status"]["nodeInfo"]
     devices = [name for name in allocatable if "/" in name]
     gpus = tuple({"vendor": name, "count": int(_amount(allocatable, name))} for name in devices)
@@ -169,7 +183,7 @@ def _node(node: Mapping[str, Any], count: int, free: int) -> Node:
         architecture=info["architecture"],
         cpu=cpu,
         memory=int(_amount(allocatable, "memory")),
-        hwinfo={"cpu_info": {"count": capacity, "arch_string_raw": info["architecture"]}},
+        hwinfo={"cpu_info": {"count": capacity, "arch_string_raw": info["architecture"], **cpu_info}},
         labels=node["metadata"].get("labels") or {}
         if count == 1
         else {"kubernetes.io/arch": info["architecture"], **_labels(node)},

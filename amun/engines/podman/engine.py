@@ -132,7 +132,15 @@ class PodmanEngine(Engine):
         return self._images.volumes(base)
 
     def has_environment(self, environment: str) -> bool:
-        return self._store.current_build(environment) is not None
+        build = self._store.current_build(environment)
+        return build is not None and self._has_image(build)
+
+    def _has_image(self, build: str) -> bool:
+        """Whether the image of a build is there, as far as can be told, or on its way."""
+        with contextlib.suppress(EngineUnavailable):
+            image = self._store.build(build).image
+            return image is None or self._images.digest(image) is not None
+        return True
 
     def submit(self, submission: Submission, key: str | None = None, fingerprint: str | None = None) -> Accepted:
         if key is None:
@@ -160,7 +168,7 @@ class PodmanEngine(Engine):
         inspection = submission.inspection
         with self._store.environment_lock(inspection.environment):
             build = self._store.current_build(inspection.environment) if inspection.specification.build.cache else None
-            cached = build is not None
+            cached = build is not None and self._has_image(build)
             if build is not None:
                 self._store.declare(Declared(inspection, build, cached), submission.script)
             else:

@@ -324,6 +324,8 @@ class Items:
         sent = run.inspection.script_sha256 or ""
         settings = self._settings
         document = report.assemble(frames, outcome, sent, hardware, settings.report_limit, settings.thresholds)
+        if outcome.reason == "PodDeleted" and document["usage"]["ru_utime"] is not None and not document["signal"]:
+            outcome = replace(outcome, reason=None)  # the script had ended by itself
         found = report.verdict(document, outcome, hardware, sent)
         ended = replace(
             state,
@@ -341,8 +343,9 @@ class Items:
     def _outcome(self, run: Run, state: ItemState, container: Container | None, refusal: str | None) -> report.Outcome:
         if refusal is not None:
             return report.Outcome(reason="StartError" if NO_SHELL in refusal else "PodStartFailed")
-        if container is None or container.running:  # removed, or its monitor was killed
-            return report.Outcome(reason=run.stop_reason or "NodeLost", started_at=state.started_at)
+        if container is None or container.running:  # removed by somebody, or its monitor was killed
+            lost = "PodDeleted" if container is None else "NodeLost"
+            return report.Outcome(reason=run.stop_reason or lost, started_at=state.started_at)
         return report.Outcome(
             exit_code=container.exit_code,
             reason=run.stop_reason,
