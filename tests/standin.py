@@ -47,12 +47,26 @@ for word; do
 done
 """
 
+DATABASE = """#!/bin/sh
+case $2 in
+    slow-* | hog-*) echo "$2" ;;
+    *)
+        echo "package $2 is not installed"
+        exit 1
+        ;;
+esac
+"""
+"""``rpm --query NAME``: all that can be installed was."""
+
+DOCKERFILE = "FROM {base}\nUSER 0\nCOPY dnf rpm /usr/bin/\nRUN chmod 755 /usr/bin/dnf /usr/bin/rpm\n"
+
 
 def make(machine: Machine, base: str) -> str:
     """Make the image on this machine; where it is made already, that takes a moment."""
     with tempfile.TemporaryDirectory() as place:
         Path(place, "dnf").write_text(PROGRAM)
-        Path(place, "Dockerfile").write_text(f"FROM {base}\nCOPY dnf /usr/bin/dnf\nRUN chmod 755 /usr/bin/dnf\n")
+        Path(place, "rpm").write_text(DATABASE)
+        Path(place, "Dockerfile").write_text(DOCKERFILE.format(base=base))
         command = build_command(machine, "--quiet", "--tag", IMAGE, place)
         subprocess.run(command, env=machine.environment, check=True, capture_output=True, timeout=120)
     return IMAGE

@@ -25,8 +25,6 @@ VARIABLE = "AMUN_TEST_KUBECONFIG"
 NAME = "amun-test-standin"
 LABELS = {"app": "amun", "amun/kind": "test"}
 
-DOCKERFILE = "FROM {base}\nUSER 0\nCOPY dnf /usr/bin/dnf\nRUN chmod 755 /usr/bin/dnf\n"
-
 
 def settings(directory: Path) -> Settings:
     """How the cluster of the environment variables is reached."""
@@ -74,11 +72,11 @@ class RealSite(Site):
     def _standin(self, base: str) -> str:
         """Build the stand-in image there; returns its name by digest."""
         metadata = {"metadata": {"name": NAME, "labels": LABELS}}
-        self._cluster.create(kinds.CONFIG_MAPS, {**metadata, "data": {"dnf": standin.PROGRAM}})
+        self._cluster.create(kinds.CONFIG_MAPS, {**metadata, "data": {"dnf": standin.PROGRAM, "rpm": standin.DATABASE}})
         self._cluster.create(kinds.IMAGE_STREAMS, metadata)
         sources = [{"configMap": {"name": NAME}, "destinationDir": "."}]
         spec: dict[str, Any] = {
-            "source": {"type": "Dockerfile", "dockerfile": DOCKERFILE.format(base=base), "configMaps": sources},
+            "source": {"type": "Dockerfile", "dockerfile": standin.DOCKERFILE.format(base=base), "configMaps": sources},
             "strategy": {"type": "Docker", "dockerStrategy": {}},
             "output": {"to": {"kind": "ImageStreamTag", "name": f"{NAME}:latest"}},
         }

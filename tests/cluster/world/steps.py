@@ -168,9 +168,11 @@ class Steps:
         """Run the program of the context, with a package manager that does as it is told."""
         programs = self._place / "bin"
         programs.mkdir(exist_ok=True)
-        (programs / "dnf").write_text(standin.PROGRAM)
-        (programs / "dnf").chmod(0o755)
-        (self._place / "native.sh").write_bytes(self._files[f"{HELPERS}/native.sh"])
+        for name, program in {"dnf": standin.PROGRAM, "rpm": standin.DATABASE}.items():
+            (programs / name).write_text(program)
+            (programs / name).chmod(0o755)
+        script = self._files[f"{HELPERS}/native.sh"].replace(f"helpers={HELPERS}\n".encode(), b"helpers=${0%/*}\n")
+        (self._place / "native.sh").write_bytes(script)
         path = {"PATH": f"{programs}:/usr/bin:/bin"}
         self._here(["/bin/sh", str(self._place / "native.sh"), *arguments], path)
 
