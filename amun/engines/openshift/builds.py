@@ -32,6 +32,8 @@ PLATFORM = frozenset(
 )
 """Reasons for which a Build fails through no fault of what is built (StatusReason… in OpenShift's build API)."""
 
+WHOLE = "2026-01-01T00:00:00"
+
 CANCELLED = "Cancelled"
 """Why Amun ends a Build that nobody waits for: should somebody wait for it after all, it begins again."""
 
@@ -120,7 +122,8 @@ def decisive(there: Iterable[Document], inspection: Inspection) -> Document | No
     """
     ordered = sorted(there, key=number)
     for build in ordered:
-        waited = inspection.created < (_moment(build, "completionTimestamp") or "")
+        ended = _moment(build, "completionTimestamp") or ""
+        waited = inspection.created[: len(WHOLE)] <= ended[: len(WHOLE)]  # Builds' times have whole seconds
         if waited and limit(build) and not goes_on(build, inspection):
             return build
     return ordered[-1] if ordered else None

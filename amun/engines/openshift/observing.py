@@ -58,7 +58,9 @@ def _items(
     if not record.inspection.items or build.outcome != "succeeded":
         return tuple(map(ItemState, record.inspection.items))
     pods = view.pods(record.inspection.id)
-    states = items.states(record.inspection, pods, there, record.made, record.stopped, attempts)
+    ended = record.cancelled_at is not None or record.stopped is not None  # what is not there, Amun took away itself
+    made = {} if ended else record.made
+    states = items.states(record.inspection, pods, there, made, record.stopped, attempts)
     if record.waiting is None:
         return states
     reason, message = record.waiting.reason, record.waiting.message
