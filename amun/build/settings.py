@@ -9,6 +9,7 @@ them elsewhere (PIP_USER, PIP_TARGET, PIP_PREFIX, …), or nowhere (PIP_DRY_RUN,
 
 import ast
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def options(listing: str) -> Dict[str, str]:
 def commands(pip: Dict[str, str], variables: Iterable[str]) -> Iterable[str]:
     """Return lines for a shell that has these variables."""
     for name in sorted(variables):
-        if name.startswith(OURS) and name not in OTHERS and name.isidentifier():
+        if name.startswith(OURS) and name not in OTHERS and re.match(r"[A-Za-z0-9_]+\Z", name):
             yield "unset " + name
     for name, value in sorted(pip.items()):
         yield "export PIP_{}={}".format(name.upper().replace("-", "_"), shlex.quote(value))

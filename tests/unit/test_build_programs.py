@@ -343,7 +343,7 @@ VALUE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 def test_settings_reach_a_shell_as_they_are(pip: dict[str, str]) -> None:
     leading = dict.fromkeys(["PIP_USER", "PIP_TARGET", "UV_TARGET", "PIPENV_PIPFILE", "MICROPIPENV_PIP_ARGS"], "/x")
     stays = {"UV_HTTP_TIMEOUT": "9", "PATH": os.environ["PATH"], "PIPX": "1"}
-    script = "\n".join([*settings.commands(pip, leading), "exec env -0"])
+    script = "\n".join([*settings.commands(pip, [*leading, "PIP_é", "PIP_a b;exit 9"]), "exec env -0"])
     ended = subprocess.run(["/bin/sh", "-c", script], env={**leading, **stays}, capture_output=True, check=True)
     seen = dict(pair.split("=", 1) for pair in ended.stdout.decode().split("\0") if pair)
     expected = {"PIP_" + name.upper().replace("-", "_"): value for name, value in pip.items()}
