@@ -23,7 +23,6 @@ worker_class = "amun.protocol.Worker"
 graceful_timeout = _settings.grace
 timeout = 120
 preload_app = False
-umask = 0o077
 control_socket_disable = True
 logconfig_dict = logs.configuration(_settings.log_level, _settings.log_format)
 proc_name = "amun"
@@ -52,7 +51,8 @@ def _or_leave(check: Callable[..., None], *arguments: Any) -> None:
 
 
 def post_fork(server: Any, _worker: Any) -> None:
-    """A worker without its master would keep the port, and nobody would ever end it."""
+    """A worker without its master would keep the port, and nobody would ever end it; what it keeps is its owner's."""
+    os.umask(0o077)
     lifeline.end_with_parent(signal.SIGKILL, server.pid)
 
 

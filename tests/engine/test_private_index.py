@@ -9,16 +9,17 @@ import json
 import subprocess
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from amun.engines.podman import machine
+from amun.engines.podman.machine import for_settings
 from amun.settings import Settings
-from tests.conftest import Service
+from tests import standin
+from tests.conftest import Service, wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 
@@ -130,7 +131,7 @@ def built(service: Service, inspection_id: str) -> str:
 
 
 def image_history(image: str) -> str:
-    found = machine.for_settings(Settings())
+    found = for_settings(Settings())
     command = [found.podman, "image", "inspect", image]
     inspected = subprocess.run(command, env=found.environment, capture_output=True, text=True, check=True).stdout
     files = "find / -xdev -path /proc -prune -o -name netrc -print -o -name git-credentials -print"
@@ -160,3 +161,47 @@ def test_a_wrong_password_fails_the_build_and_is_forgotten(private: Service, bas
     assert status["phase"] == "build_failed"
     assert "wrong-Pass0rd" not in json.dumps(status) + built(private, inspection_id)
     assert b"wrong-Pass0rd" not in everything(private)
+
+
+def logins(service: Service) -> list[str]:
+    return [path.parent.name for path in service.state_dir.glob("builds/*/logins")]
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+def test_a_build_that_never_begins_leaves_no_password(
+    own_service: Callable[..., Service], base: str, index: str, end: str
+) -> None:
+    service = own_service(max_builds=1).start()
+    first = service.submit({"base": standin.make(for_settings(Settings()), base), "packages": [standin.slow(60)]})
+    service.wait(first, "building")
+    waiting = service.submit(stack(base, index, "uv", password="never-0Used"))
+    assert len(logins(service)) == 1
+    getattr(service.client, end)(waiting)
+    wait_until(lambda: not logins(service))
+    assert b"never-0Used" not in everything(service)
+    service.client.delete(first)
+
+
+def test_a_killed_service_goes_on_with_the_password_and_then_forgets_it(
+    own_service: Callable[..., Service], base: str, index: str
+) -> None:
+    service = own_service(build_network="host", max_builds=1)
+    service.start()
+    document = stack(base, index, "micropipenv")
+    document["packages"] = [standin.slow(4)]  # so that it is killed before the password is of use
+    document["base"] = standin.make(for_settings(Settings()), base)
+    inspection_id = service.submit(document)
+    service.wait(inspection_id, "building")
+    service.kill()
+    assert len(logins(service)) == 1
+    service.start()
+    assert service.wait(inspection_id, timeout=300)["phase"] == "succeeded"
+    wait_until(lambda: not logins(service))
+    assert PASSWORD.encode() not in everything(service)
+
+
+def test_the_state_of_a_service_that_ran_is_its_owners_alone(private: Service, base: str, index: str) -> None:
+    private.wait(private.submit(stack(base, index, "uv")), timeout=300)
+    mounted = {"mount", "build-environment"}
+    paths = [path for path in private.state_dir.rglob("*") if mounted.isdisjoint(path.parts) and not path.is_symlink()]
+    assert [path for path in (private.state_dir, *paths) if path.stat().st_mode & 0o077] == []

@@ -317,6 +317,7 @@ class Builds:
 
     def _image(self, path: Path) -> str:
         """Reference by digest of the image that was built."""
+        (path / "image").chmod(0o600)  # podman wrote it
         image = (path / "image").read_text().strip()
         digest = self._podman.call("image", "inspect", "--format", "{{.Digest}}", image).strip()
         return f"{IMAGE}@{digest}"
