@@ -12,14 +12,17 @@ import time
 
 import structlog
 
-from . import status
+from . import status, unexpected
 from .engines.base import Engine, NotYet
 from .errors import AmunError, InspectionNotFound
 from .inspection import Observation
 from .logs import logger
+from .unexpected import Unexpected
 
 PERIOD = 1.0
 """Seconds after which everything is looked at again, though nothing seems to have changed."""
+
+HOUSEKEEPING = "housekeeping"
 
 
 class Step(enum.Enum):
@@ -52,6 +55,7 @@ class Controller:
         self._engine = engine
         self._stopped = threading.Event()
         self._alive_at = time.monotonic()
+        self._unexpected = Unexpected()
 
     def silence(self) -> float:
         """Seconds since the loop last finished something: a step, a look, a try to reach the engine."""
@@ -85,18 +89,34 @@ class Controller:
         for inspection_id in self._engine.unfinished():
             with structlog.contextvars.bound_contextvars(inspection_id=inspection_id):
                 self._try_step(inspection_id)
-        self._engine.tend()
+        try:
+            self._engine.tend()
+            self._unexpected.over(HOUSEKEEPING)
+        except AmunError:
+            raise
+        except Exception:
+            self._unexpected.too_often(HOUSEKEEPING, "housekeeping failed, trying again")
 
     def _try_step(self, inspection_id: str) -> None:
         try:
             self.step(inspection_id)
+            self._unexpected.over(inspection_id)
         except (InspectionNotFound, NotYet):
-            pass  # deleted meanwhile, or under way
+            self._unexpected.over(inspection_id)  # deleted meanwhile, or under way
         except AmunError as exc:
             logger.warning("step failed, trying again", error=str(exc))
         except Exception:  # one inspection's trouble is not the others'
-            logger.exception("step failed, trying again")
+            if self._unexpected.too_often(inspection_id, "step failed, trying again"):
+                self._give_up(inspection_id)
         self._alive()
+
+    def _give_up(self, inspection_id: str) -> None:
+        try:
+            self._engine.give_up(inspection_id, unexpected.REASON, unexpected.MESSAGE)
+        except InspectionNotFound:
+            pass
+        except Exception as exc:
+            logger.warning("inspection cannot be given up", error=str(exc))
 
     def step(self, inspection_id: str) -> None:
         """Move one inspection one step on."""

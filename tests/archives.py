@@ -277,6 +277,11 @@ class MemoryEngine(Engine):
     def run(self, inspection: Inspection) -> None:
         self.ran.append(inspection.id)
 
+    def give_up(self, inspection_id: str, reason: str, message: str) -> None:
+        observation = self.states[inspection_id]
+        error = BuildState("terminated", "error", reason, message, finished_at=LATER)
+        self.states[inspection_id] = replace(observation, build=error)
+
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         self.finished.append((inspection.id, stored, at))
         self.change(inspection.id, finished_at=at or clock.now(), data_stored=stored)

@@ -199,6 +199,9 @@ class Archived(Engine):
     def stop(self, inspection: Inspection) -> None:
         self.inner.stop(inspection)
 
+    def give_up(self, inspection_id: str, reason: str, message: str) -> None:
+        self.inner.give_up(inspection_id, reason, message)
+
     def final(self, inspection_id: str) -> Observation:
         return self.inner.final(inspection_id)
 

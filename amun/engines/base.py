@@ -186,6 +186,10 @@ class Engine(ABC):
     def stop(self, inspection: Inspection) -> None:
         """Stop what runs for this inspection only; a build that others wait for goes on."""
 
+    @abstractmethod
+    def give_up(self, inspection_id: str, reason: str, message: str) -> None:
+        """Have whatever of the inspection is not over end as the platform's error. Repeating it changes nothing."""
+
     def final(self, inspection_id: str) -> Observation:
         """What `finish` would keep now of an inspection that is over: what is, and what takes more to find out."""
         return self.observe(inspection_id)

@@ -37,7 +37,7 @@ from .jobs import Jobs, built
 from .nodes import Placement
 from .observing import observe
 from .patience import Patience
-from .records import Final, Record
+from .records import Final, Reason, Record
 from .retention import Retention
 from .views import Asking, Snapshot, View, Watching
 
@@ -427,6 +427,9 @@ class OpenShiftEngine(Engine):
             with contextlib.suppress(NotFound):  # deleted with its last inspection
                 self._environments.failed(build["metadata"]["labels"][names.BUILD_CONFIG])
             self._environments.stop(build, builds.CANCELLED, "Nobody waits for the build any more.")
+
+    def give_up(self, inspection_id: str, reason: str, message: str) -> None:
+        self.cluster.patch(kinds.CONFIG_MAPS, inspection_id, records.stopped(Reason(reason, message)))
 
     def final(self, inspection_id: str) -> Observation:
         observation = self.observe(inspection_id)

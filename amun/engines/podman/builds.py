@@ -16,13 +16,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ... import clock, dockerfile, formats, logins, metrics
+from ... import clock, dockerfile, formats, logins, metrics, unexpected
 from ...allowance import Allowance, largest
 from ...buildlog import failed_step
 from ...errors import EngineUnavailable
 from ...inspection import BuildState
 from ...logs import logger
 from ...masking import Mask
+from ...unexpected import Unexpected
 from . import bases, files, steps
 from .command import Podman
 from .machine import Machine
@@ -74,6 +75,7 @@ class Builds:
         self._changed = changed
         self._watched: dict[str, threading.Thread] = {}
         self._stopping: dict[str, threading.Thread] = {}
+        self._unexpected = Unexpected()
 
     def running(self) -> int:
         return len(self._watched)
@@ -227,12 +229,20 @@ class Builds:
             logger.warning("build not concluded", build=build, error=str(exc))
             time.sleep(RETRY_AFTER)
         except Exception:
-            logger.exception("build not concluded", build=build)
+            if self._unexpected.too_often(build, "build not concluded"):
+                self._give_up(build)
             time.sleep(RETRY_AFTER)
         finally:
             self._stopping.pop(build, None)
             del self._watched[build]
             self._changed()
+
+    def _give_up(self, build: str) -> None:
+        given_up = replace(
+            BuildState("terminated", "error", unexpected.REASON, unexpected.MESSAGE), finished_at=clock.now()
+        )
+        with files.disk_errors():
+            self._store.keep_build(build, given_up)
 
     def _conclude(self, build: str) -> None:
         """Keep what became of a build that has ended, or begin it again where something killed it."""

@@ -36,8 +36,9 @@ class Container:
     @classmethod
     def from_inspection(cls, document: Mapping[str, Any]) -> Container:
         state = document["State"]
-        volumes = [mount["Source"] for mount in document.get("Mounts", ()) if mount.get("Type") == "volume"]
-        layer = document.get("GraphDriver", {}).get("Data", {}).get("UpperDir")
+        volumes = [mount["Source"] for mount in document.get("Mounts") or () if mount.get("Type") == "volume"]
+        # Of the drivers only overlay has a directory of what a container has changed; vfs says null here.
+        layer = ((document.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
         return cls(
             monitor=state.get("ConmonPid") or _monitor(document.get("ConmonPidFile")),
             process=state.get("Pid", 0),

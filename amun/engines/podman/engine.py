@@ -380,6 +380,16 @@ class PodmanEngine(Engine):
                 left = replace(state, state="terminated", outcome="failed", reason="Cancelled", message=message)
                 self._store.leave_build(declared, replace(left, finished_at=clock.now()))
 
+    def give_up(self, inspection_id: str, reason: str, message: str) -> None:
+        declared = self._store.declared(inspection_id)
+        if self._build_state(declared).outcome is None:
+            error = BuildState("terminated", "error", reason, message, finished_at=clock.now())
+            return self._store.leave_build(declared, error)
+        self._items.stop(inspection_id, reason)
+        for state in self._item_states(declared.inspection):
+            if state.outcome is None:
+                self._items.give_up(inspection_id, state.item, reason, message)
+
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         self._store.close(inspection.id, stored, at)
 

@@ -7,6 +7,7 @@ script is never run twice unless the platform (not the script) failed it, which 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import clock, framing, manifests, metrics, report
+from ... import clock, framing, manifests, metrics, report, unexpected
 from ...errors import EngineUnavailable, InspectionNotFound
 from ...inspection import Inspection, ItemState
 from ...logs import logger
 from ...settings import Settings
+from ...unexpected import Unexpected
 from . import files, pods, tail
 from .command import Podman, PodmanError
 from .container import Container
@@ -96,6 +98,7 @@ class Items:
         self._changed = changed
         self._image_gone = image_gone
         self._runs: dict[tuple[str, int], Run] = {}
+        self._unexpected = Unexpected()
         self._reporting = threading.Lock()  # one at a time: a report takes many times what a script printed
 
     def running(self) -> int:
@@ -160,9 +163,16 @@ class Items:
             log.warning("item interrupted", error=str(exc))
             return True
         except Exception:
-            log.exception("item interrupted")
-            return True
+            if not self._unexpected.too_often(run.pod, "item interrupted"):
+                return True
+            self.give_up(run.inspection.id, run.item, unexpected.REASON, unexpected.MESSAGE)
         return False
+
+    def give_up(self, inspection_id: str, item: int, reason: str, message: str) -> None:
+        """Have an item end as the platform's error, whatever it does."""
+        with contextlib.suppress(InspectionNotFound):
+            state = ItemState(item, "terminated", "error", reason, message, finished_at=clock.now(), node=self._node)
+            self._store.keep_item(inspection_id, state)
 
     def _play_to_the_end(self, run: Run) -> None:
         state = self._state(run)

@@ -1,0 +1,31 @@
+"""What nobody expected: it is logged, tried again a few times, and then is an error of the service's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .logs import logger
+
+TRIES = 5
+"""How often something may fail, one time after the other, before it is given up."""
+
+REASON = "InternalError"
+MESSAGE = "The service itself failed at this, several times; its log says why."
+
+
+class Unexpected:
+    """Counts exceptions by what they befell. Used within `except` blocks."""
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def too_often(self, what: str, event: str) -> bool:
+        """Log the exception that is being handled, with its traceback the first time; True once that was enough."""
+        self._times[what] += 1
+        log = logger.exception if self._times[what] == 1 else logger.warning
+        log(event, what=what, time=self._times[what])
+        return self._times[what] >= TRIES
+
+    def over(self, what: str) -> None:
+        """It went well after all."""
+        del self._times[what]
