@@ -58,6 +58,17 @@ def test_a_quota_that_is_never_lifted_ends_the_wait_for_a_run(make: Make) -> Non
     assert "exceeded quota: few" in (item.message or "")
 
 
+@pytest.mark.parametrize("controller", ["build", "job", "schedule"])
+def test_a_controller_of_the_cluster_that_does_nothing_is_not_waited_for_for_ever(make: Make, controller: str) -> None:
+    scene, desk = make(start_deadline=3)
+    package = quick()
+    desk.end(desk.submit(package, script="true"), "succeeded")
+    setattr(scene.world.latencies, controller, 3600.0)
+    made = desk.submit(quick() if controller == "build" else package, script="true")
+    desk.end(made, "error")
+    assert verdict(desk, made)[1] == "NotStarted"
+
+
 def test_a_failed_build_is_closed_when_the_last_line_of_its_log_is_there(make: Make) -> None:
     scene, desk = make()
     scene.world.latencies.last_words = 1.5

@@ -232,6 +232,9 @@ def state(build: Document | None, pods: Sequence[Document], attempts: int, wante
 
 
 def _waiting(build: Document, pods: Sequence[Document], known: BuildState) -> BuildState:
+    ended = stopped(build)
+    if ended is not None and ended[0] != CANCELLED:  # whether or not the cluster has taken notice of that
+        return _with(known, state="terminated", outcome="error", reason=ended[0], message=ended[1])
     why = next(filter(None, map(waiting.why, pods)), None)
     if why is None and _reason(build):
         why = waiting.Why(waiting.reason_of(_message(build) or "", _reason(build)), _message(build) or "")

@@ -325,7 +325,8 @@ class OpenShiftEngine(Engine):
     def _give_up(self, record: Record, build: builds.Document) -> None:
         """End a Build that could not start in time, be it that its pod could not even be made."""
         pods = self._view.build_pods(build["metadata"]["name"])
-        if not pods and not (build.get("status") or {}).get("reason"):
+        before = [one for one in self._view.builds(record.environment) if builds.number(one) < builds.number(build)]
+        if not pods and any(map(builds.ongoing, before)):
             return  # it only waits for its turn
         reason = self._patience.over(record, build, pods)
         if reason is not None and builds.stopped(build) is None:

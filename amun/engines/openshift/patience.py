@@ -38,7 +38,7 @@ class Patience:
 
     def _unstarted(self, pods: Sequence[Document]) -> Reason | None:
         for pod in pods:
-            why = None if items.terminated(pod) else waiting.why(pod)
+            why = None if items.terminated(pod) else waiting.why(pod) or waiting.unnoticed(pod)
             if why is not None and _age(pod) > self._start_deadline:
                 return Reason(why.reason, why.message)
         return None
@@ -51,7 +51,8 @@ class Patience:
         fields = f"involvedObject.name={name},reason=FailedCreate"
         why = waiting.refused_pods(self._cluster.list(kinds.EVENTS, fields=fields))
         if why is None:
-            return None
+            noticed = {"startTime", "startTimestamp"} & (document.get("status") or {}).keys()
+            return None if noticed or age <= self._start_deadline else Reason(*waiting.UNNOTICED)
         reason = Reason(why.reason, why.message)
         self._note(record, reason)
         return reason if age > self._start_deadline else None

@@ -29,6 +29,16 @@ def why(pod: Mapping[str, Any]) -> Why | None:
     return None
 
 
+UNNOTICED = Why("NotStarted", "Nothing on the cluster has taken any notice of it.")
+
+
+def unnoticed(pod: Mapping[str, Any]) -> Why | None:
+    """Whether no scheduler has looked at a pod."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    looked_at = any(condition["type"] == "PodScheduled" for condition in conditions)
+    return None if looked_at or (pod.get("spec") or {}).get("nodeName") else UNNOTICED
+
+
 def refused_pods(events: Iterable[Mapping[str, Any]]) -> Why | None:
     """Why the pods of a Job are not made, by the last event that says so."""
     said = [event for event in events if event.get("reason") == "FailedCreate"]
