@@ -64,6 +64,15 @@ class Settings(BaseSettings):
         4 * 1024**3, ge=1024**2, description="Bytes an item may write to disk before it is evicted."
     )
     pids_limit: int = Field(512, ge=16, description="Processes and threads an item may have.")
+    build_storage_limit: int = Field(
+        8 * 1024**3, ge=1024**2, description="Bytes a step of a build may write to disk on the embedded engine."
+    )
+    build_pids_limit: int = Field(
+        2048, ge=16, description="Processes and threads a build may have on the embedded engine."
+    )
+    build_log_limit: int = Field(
+        64 * 1024**2, ge=1024**2, description="Bytes the log of a build may have on the embedded engine."
+    )
     run_uid: int = Field(10001, ge=1, description="User id that scripts run as on the embedded engine.")
     run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
     run_host_access: str = Field(

@@ -25,17 +25,17 @@ class Bases:
     def __init__(self, found: Machine, base: str, directory: Path) -> None:
         self.found = found
         self.base = base
-        self._directory = directory
+        self.directory = directory
         self._made: list[str] = []
 
     def make(self, *lines: str) -> str:
         """An image of these lines of a Dockerfile, after FROM; its name."""
-        name = f"localhost/amun/test-limits:{self._directory.name.lower()}-{len(self._made)}"
-        file = self._directory / "Dockerfile"
+        name = f"localhost/amun/test-limits:{self.directory.name.lower()}-{len(self._made)}"
+        file = self.directory / "Dockerfile"
         file.write_text("\n".join([f"FROM {self.base}", "USER 0", *lines, ""]))
         command = [self.found.podman, "build", "--quiet", "--network=none", "--format=docker", "--tag", name]
         subprocess.run(
-            [*command, "--file", str(file), str(self._directory)], env=self.found.environment, check=True, timeout=300
+            [*command, "--file", str(file), str(self.directory)], env=self.found.environment, check=True, timeout=300
         )
         self._made.append(name)
         return name
@@ -85,6 +85,53 @@ def test_why_a_build_failed_is_found_behind_a_line_of_megabytes(
     assert (status["phase"], status["reason"]) == ("build_failed", "BuildFailed")
     assert "exceeded maximum allowed size" in status["message"]
     assert len(status["message"]) < 1000
+
+
+GREEDY = """#!/bin/sh
+case $* in
+    *install*printer*) while :; do echo 0123456789012345678901234567890123456789; done ;;
+    *install*writer*) while :; do head -c 1000000 /dev/zero; done >/var/written ;;
+    *install*forker*) python3 -c '
+import os, time
+for _ in range(3000):
+    if os.fork() == 0: time.sleep(3)' ;;
+    *install*namer*) unshare -Urm true || keyctl show ;;
+esac
+"""
+
+
+def greedy(bases: Bases) -> str:
+    """A base whose package manager takes more than it is given."""
+    (bases.directory / "dnf").write_text(GREEDY)
+    return bases.make("COPY dnf /usr/bin/dnf", "RUN chmod 755 /usr/bin/dnf")
+
+
+@pytest.mark.parametrize(
+    ("package", "reason"),
+    [("printer", "LogLimitExceeded"), ("writer", "StorageLimitExceeded"), ("forker", "ProcessLimitExceeded")],
+)
+def test_what_builds_take_of_the_machine_is_limited(
+    own_service: Callable[..., Service], bases: Bases, package: str, reason: str
+) -> None:
+    if package == "forker" and bases.found.build_group is None:
+        pytest.skip("this machine cannot limit the processes of builds")
+    if package == "writer" and not next(one.ok for one in bases.found.checks if one.name == "limits of builds"):
+        pytest.skip("this machine cannot count what builds write")
+    mebibyte = 2**20
+    limits = {"build_log_limit": mebibyte, "build_storage_limit": 100 * mebibyte, "build_pids_limit": 100}
+    service = own_service(**limits).start()
+    status, log = build(service, greedy(bases), packages=[package])
+    assert (status["phase"], status["reason"]) == ("build_failed", reason), log[-2000:]
+    assert len(log) < mebibyte + 1000
+    wait_until(lambda: not list(Path("/sys/fs/cgroup").glob(f"**/amun-builds/{status['build']['container'][6:]}")))
+
+
+def test_a_build_may_ask_the_kernel_for_no_more_than_a_run(service: Service, bases: Bases) -> None:
+    if bases.found.build_seccomp is None:
+        pytest.skip("Podman's filter of system calls is not on this machine")
+    status, log = build(service, greedy(bases), packages=["namer"])
+    assert status["phase"] == "build_failed"
+    assert "unshare: unshare failed: Operation not permitted" in log
 
 
 def test_files_in_volumes_of_the_base_are_refused_before_the_build(service: Service, bases: Bases) -> None:

@@ -48,28 +48,28 @@ class TestGuard:
         monkeypatch.setattr(disk.DiskGuard, "_left", lambda self: next(left))
 
     def test_nothing_is_exceeded_by_what_others_write(self, podman: Podman, container: Container) -> None:
-        guard = disk.DiskGuard(podman, container, 100 * MEBIBYTE)
+        guard = disk.DiskGuard(podman, container.process, container.writable, 100 * MEBIBYTE)
         assert not any(guard.exceeded() for _ in range(3))
 
     def test_bytes_in_files_count(self, podman: Podman, container: Container) -> None:
-        guard = disk.DiskGuard(podman, container, MEBIBYTE)
+        guard = disk.DiskGuard(podman, container.process, container.writable, MEBIBYTE)
         (container.writable[0] / "big").write_bytes(os.urandom(2 * MEBIBYTE))
         assert guard.exceeded()
 
     def test_a_file_that_takes_no_room_counts_little(self, podman: Podman, container: Container) -> None:
-        guard = disk.DiskGuard(podman, container, 100 * MEBIBYTE)
+        guard = disk.DiskGuard(podman, container.process, container.writable, 100 * MEBIBYTE)
         with (container.writable[0] / "sparse").open("wb") as file:
             file.truncate(1 << 40)
         assert not guard.exceeded()
 
     def test_files_without_content_count(self, podman: Podman, container: Container) -> None:
-        guard = disk.DiskGuard(podman, container, MEBIBYTE)
+        guard = disk.DiskGuard(podman, container.process, container.writable, MEBIBYTE)
         for number in range(300):
             (container.writable[0] / str(number)).touch()
         assert guard.exceeded()
 
     def test_what_lies_deeper_than_a_path_can_say_counts(self, podman: Podman, container: Container) -> None:
-        guard = disk.DiskGuard(podman, container, 4 * MEBIBYTE)
+        guard = disk.DiskGuard(podman, container.process, container.writable, 4 * MEBIBYTE)
         deep(container.writable[0], 3000)
         assert guard.exceeded()
 
@@ -89,7 +89,7 @@ class TestGuard:
     ) -> None:
         monkeypatch.setattr(disk, "PATIENCE", -1.0)  # over before du has begun, however quick it is
         (container.writable[0] / "file").touch()
-        assert disk.DiskGuard(podman, container, 100 * MEBIBYTE).exceeded()
+        assert disk.DiskGuard(podman, container.process, container.writable, 100 * MEBIBYTE).exceeded()
 
 
 def test_free_space_is_only_looked_at_until_it_shrinks(
@@ -100,7 +100,7 @@ def test_free_space_is_only_looked_at_until_it_shrinks(
     monkeypatch.setattr(disk.DiskGuard, "_left", lambda self: next(free) * MEBIBYTE)
     counted: list[int] = []
     monkeypatch.setattr(disk.DiskGuard, "_used", lambda self: counted.append(1) or MEBIBYTE)
-    guard = disk.DiskGuard(podman, container, 50 * MEBIBYTE)
+    guard = disk.DiskGuard(podman, container.process, container.writable, 50 * MEBIBYTE)
     assert [guard.exceeded() or len(counted) for _ in range(6)] == [0, 0, 0, 0, 1, 1]
 
 

@@ -23,9 +23,11 @@ from ...errors import EngineUnavailable
 from ...inspection import BuildState
 from ...logs import logger
 from ...masking import Mask
+from ...settings import Settings
 from ...unexpected import Unexpected
-from . import bases, files, steps
+from . import bases, cgroups, files, steps
 from .command import Podman
+from .disk import DiskGuard
 from .machine import Machine
 from .namespace import build_command
 from .store import BuildRecord, Declared, Store
@@ -64,18 +66,20 @@ class Builds:
     """Starts builds, sees them end, keeps what became of them. Used by one controller at a time."""
 
     def __init__(
-        self, podman: Podman, machine: Machine, store: Store, *, limit: int, attempts: int,
+        self, podman: Podman, machine: Machine, store: Store, settings: Settings, *,
         changed: Callable[[], None],
     ) -> None:  # fmt: skip
         self._podman = podman
         self._machine = machine
         self._store = store
-        self._limit = limit
-        self._attempts = attempts
+        self._settings = settings
+        self._limit = settings.max_builds or 1
+        self._attempts = settings.attempts
         self._changed = changed
         self._watched: dict[str, threading.Thread] = {}
         self._stopping: dict[str, threading.Thread] = {}
         self._unexpected = Unexpected()
+        self._guards: dict[str, tuple[int, DiskGuard]] = {}
 
     def running(self) -> int:
         return len(self._watched)
@@ -115,6 +119,26 @@ class Builds:
             left = replace(state, outcome="failed", reason=reason, message=message)
             self._store.leave_build(declared, replace(left, state="terminated", finished_at=clock.now()))
         self._changed()
+
+    def enforce_limits(self) -> None:
+        """Stop builds that write more than they may, to their log or to the disk."""
+        log, disk = self._settings.build_log_limit, self._settings.build_storage_limit
+        for build in list(self._watched):
+            path = self._store.build_path(build)
+            if _size(path / "log") - (_number(path / "begun") or 0) > log:
+                self.stop(build, "LogLimitExceeded", f"The build printed more than {log} bytes.")
+            elif self._wrote_too_much(build):
+                self.stop(build, "StorageLimitExceeded", f"A step of the build wrote more than {disk} bytes to disk.")
+
+    def _wrote_too_much(self, build: str) -> bool:
+        step = steps.writing(self._store.build_path(build))
+        if step is None:
+            return False
+        process, directory = step
+        if self._guards.get(build, (0, None))[0] != process:
+            guard = DiskGuard(self._podman, process, [directory], self._settings.build_storage_limit)
+            self._guards[build] = (process, guard)
+        return self._guards[build][1].exceeded()
 
     def stop(self, build: str, reason: str, message: str) -> None:
         """Stop a build and keep why. One that has not begun never will."""
@@ -161,6 +185,8 @@ class Builds:
             (path / "mark").mkdir(exist_ok=True)
             files.write(path / "attempt", str(attempt))
             files.write(path / "begun", str(_size(path / "log")))
+        if self._machine.build_group is not None:
+            cgroups.limit_build(build, self._settings.build_pids_limit)
         state = BuildState(state="running", started_at=clock.now())
         self._store.keep_build(build, state)
         self._spawn(path, self._arguments(record, path))
@@ -234,6 +260,7 @@ class Builds:
             time.sleep(RETRY_AFTER)
         finally:
             self._stopping.pop(build, None)
+            self._guards.pop(build, None)
             del self._watched[build]
             self._changed()
 
@@ -251,6 +278,7 @@ class Builds:
         code, log = _number(path / "exit"), _last_words(path / "log", _number(path / "begun") or 0)
         stop = files.read_json(path / "stop.json")
         if stop is not None:
+            self._cut_log(path)
             ended = BuildState(outcome="failed", exit_code=code, **stop)
         elif code == 0 and (path / "image").exists():
             ended = BuildState(outcome="succeeded", reason="Completed", exit_code=0, image=self._image(path))
@@ -258,6 +286,9 @@ class Builds:
             return self._put_back_for_more(build)
         elif _said_why(log):
             reason, message = failed_step(log)
+            if cgroups.reached_limit(build):
+                most = self._settings.build_pids_limit
+                reason, message = "ProcessLimitExceeded", f"The build came to its limit of {most} processes. {message}"
             ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
         else:
             steps.kill(path)
@@ -273,6 +304,7 @@ class Builds:
                 return self._put_back_for_more(build)
             self._store.keep_build(build, ended)
             self._store.forget_logins(build)
+        cgroups.remove_build(build)
         logger.info("build ended", build=build, outcome=ended.outcome, reason=ended.reason)
         if (path / NOTES).exists():
             logger.warning("base image not pulled", build=build, error=(path / NOTES).read_text(errors="replace"))
@@ -295,6 +327,14 @@ class Builds:
                 ended = self._state(build).state == "terminated"
                 if ended or (build not in self._watched and build not in self._store.builds_in_use()):
                     self._store.forget_logins(build)
+
+    def _cut_log(self, path: Path) -> None:
+        """Keep no more of a log than it may have: a build prints on until it has been stopped."""
+        end = (_number(path / "begun") or 0) + self._settings.build_log_limit
+        if _size(path / "log") > end:
+            with files.disk_errors(), (path / "log").open("ab") as log:
+                log.truncate(end)
+                log.write(f"\nThe build printed more than {self._settings.build_log_limit} bytes.\n".encode())
 
     def _goes_on(self, record: BuildRecord, ended: BuildState) -> bool:
         """Whether inspections that allow more wait for a build that a limit has ended; for all others it is over."""

@@ -1,7 +1,7 @@
 """Control groups (cgroups(7)): reading back which limits a process has, and a group for builds.
 
-Podman's own limit on processes does not reach builds, and root's processes are not counted by `ulimit -u`; so all
-builds of a rootful Podman live under one group whose `pids.max` holds for everything below it.
+Podman's own limit on processes does not reach builds, and root's processes are not counted by `ulimit -u`; so each
+build of a rootful Podman lives under a group of its own whose `pids.max` holds for everything below it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 BUILDS = "amun-builds"
-BUILD_PROCESSES = 4096
 # Files that hold the limit a process has, by version of control groups.
 LIMITS = {
     "v2": {"cpu": "cpu.max", "memory": "memory.max", "pids": "pids.max"},
@@ -44,10 +43,39 @@ def group_for_builds(version: str, root: Path = ROOT) -> str | None:
         if version == "v2":
             (root / "cgroup.subtree_control").write_text("+pids")
         place.mkdir(exist_ok=True)
-        (place / "pids.max").write_text(str(BUILD_PROCESSES))
+        if version == "v2":
+            (place / "cgroup.subtree_control").write_text("+pids")
     except OSError:
         return None
     return f"/{BUILDS}"
+
+
+def limit_build(build: str, processes: int, root: Path = ROOT) -> None:
+    """Make the group of one build, in that of all, and say how many processes it may have."""
+    for place in _places(build, root):
+        with contextlib.suppress(OSError):
+            place.mkdir(exist_ok=True)
+            (place / "pids.max").write_text(str(processes))
+
+
+def reached_limit(build: str, root: Path = ROOT) -> bool:
+    """Whether a build has asked for more processes than it may have (`max` of pids.events)."""
+    for place in _places(build, root):
+        with contextlib.suppress(OSError):
+            return (place / "pids.events").read_text().split()[1:2] not in ([], ["0"])
+    return False
+
+
+def remove_build(build: str, root: Path = ROOT) -> None:
+    """Remove the groups of a build that has ended; those in which something runs stay."""
+    for place in (root / BUILDS / build, *root.glob(f"*/{BUILDS}/{build}")):
+        with contextlib.suppress(OSError):
+            place.rmdir()
+
+
+def _places(build: str, root: Path) -> Iterator[Path]:
+    """The group of a build, by either version; only one of them is there."""
+    yield from (place / build for place in (root / "pids" / BUILDS, root / BUILDS) if place.is_dir())
 
 
 def _limited(value: str) -> bool:

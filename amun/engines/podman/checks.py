@@ -99,6 +99,21 @@ def storage(facts: Facts) -> Iterator[Check]:
     yield Check("disk", enough, f"{free:.1f} GiB", why, None if enough else "podman image prune", needed=False)
 
 
+def limits_of_builds(facts: Facts, group: str | None, seccomp: str | None) -> Check:
+    """Which of the limits of builds hold here; that of the log always does."""
+    missing = []
+    if group is None:
+        missing.append(
+            "their processes cannot be limited (AMUN_BUILD_PIDS_LIMIT): Podman has no control group for them"
+        )
+    if facts.storage_driver != "overlay":
+        missing.append(f"what they write cannot be counted (AMUN_BUILD_STORAGE_LIMIT) with {facts.storage_driver}")
+    if seccomp is None:
+        missing.append("their system calls are filtered less than those of runs: no profile of Podman's was taken")
+    why = f"Of builds, {'; '.join(missing)}." if missing else "Processes, disk, log and system calls are limited."
+    return Check("limits of builds", not missing, "some" if missing else "all", why, needed=False)
+
+
 def short_names(facts: Facts) -> Check:
     if facts.short_names:
         return Check("short names", True, "the system's registries", "registries.conf says where to look.")

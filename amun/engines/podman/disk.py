@@ -36,12 +36,15 @@ DESCRIPTORS = 100_000
 
 
 class DiskGuard:
-    """Tells when what a run has written is more than `limit` bytes, whether its files still have names or not."""
+    """Tells when what a run has written is more than `limit` bytes, whether its files still have names or not.
 
-    def __init__(self, podman: Podman, container: Container, limit: int) -> None:
+    `process` is one of its container's, `writable` the directories that hold what the container writes.
+    """
+
+    def __init__(self, podman: Podman, process: int, writable: Sequence[Path], limit: int) -> None:
         self._podman = podman
-        self._container = container
-        self._directories = [path for path in container.writable if path.is_dir()]
+        self._process = process
+        self._directories = [path for path in writable if path.is_dir()]
         self._limit = limit
         self._allowance = limit
         self._most_left = self._left()
@@ -68,7 +71,7 @@ class DiskGuard:
             kilobytes, inodes = self._du("-skx"), self._du("-sx", "--inodes")
         except subprocess.TimeoutExpired:
             return self._limit + 1
-        return kilobytes * 1024 + inodes * INODE + nameless(self._container.process, self._directories)
+        return kilobytes * 1024 + inodes * INODE + nameless(self._process, self._directories)
 
     def _du(self, *options: str) -> int:
         """Sum up what du(1) says of the directories; it complains of what vanishes meanwhile, and goes on."""

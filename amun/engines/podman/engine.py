@@ -86,8 +86,7 @@ class PodmanEngine(Engine):
             self._podman,
             self._machine,
             self._store,
-            limit=self._settings.max_builds or 1,
-            attempts=self._settings.attempts,
+            self._settings,
             changed=self._bell.ring,
         )
 
@@ -394,6 +393,7 @@ class PodmanEngine(Engine):
         self._store.close(inspection.id, stored, at)
 
     def tend(self) -> None:
+        self._builds.enforce_limits()
         self._housekeeping.empty_trash(self._items, self._builds)
         self._housekeeping.expire()
 

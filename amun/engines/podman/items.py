@@ -306,7 +306,7 @@ class Items:
 
     def _watch(self, run: Run, container: Container) -> None:
         """Wait until the container has ended, and end it where it goes on for too long or writes too much."""
-        guard = DiskGuard(self._podman, container, self._settings.storage_limit)
+        guard = DiskGuard(self._podman, container.process, container.writable, self._settings.storage_limit)
         run.watch = Watch(container.monitor)
         timeout = run.inspection.specification.run.timeout
         deadline = clock.seconds(container.started_at or clock.now()) + timeout + self._settings.grace + MARGIN

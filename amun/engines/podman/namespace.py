@@ -62,6 +62,8 @@ class NoNetwork(Exception):
 def build_command(machine: Machine, *arguments: str) -> list[str]:
     """``podman build ARGUMENTS…``, in the network that this machine has for builds."""
     build = [machine.podman, "build", "--http-proxy=false"]  # what builds know of proxies is in their environment
+    if machine.build_seccomp is not None:
+        build += ["--security-opt", f"seccomp={machine.build_seccomp}"]
     if machine.build_network not in WAYS:
         return [*build, "--network", machine.build_network, *arguments]
     # Who has these gets past the routes in the namespace.

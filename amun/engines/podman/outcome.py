@@ -43,9 +43,10 @@ class Machine:
 
     `environment` is complete: Podman needs no other variable. `run_network` is for `podman kube play --network`,
     `build_network` and `build_doors` are for `namespace.build_command`. Builds mount `build_volumes`, and are given
-    `--cgroup-parent BUILD_GROUP/NAME` where there is a group, with a name of its own for each build. `limits` are
-    those of cpu, memory and pids that are really applied: one that is missing must not be asked for, Podman would
-    refuse. With `selinux` the state directory is labelled for containers, and what is created in it inherits that.
+    `--cgroup-parent BUILD_GROUP/NAME` where there is a group, with a name of its own for each build, and the filter of
+    system calls `build_seccomp`, if any. `limits` are those of cpu, memory and pids that are really applied: one that
+    is missing must not be asked for, Podman would refuse. With `selinux` the state directory is labelled for
+    containers, and what is created in it inherits that.
     """
 
     podman: str
@@ -57,6 +58,7 @@ class Machine:
     build_doors: str
     build_volumes: tuple[str, ...]
     build_group: str | None
+    build_seccomp: str | None
     limits: tuple[str, ...]
     selinux: bool
     rootless: bool

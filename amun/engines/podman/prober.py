@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,9 @@ PASSED = (
     "CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS",
     "REGISTRY_AUTH_FILE", "DOCKER_CONFIG",
 )  # fmt: skip
+SECCOMP = Path("/usr/share/containers/seccomp.json")
+"""Podman's filter of system calls (containers.conf(5), seccomp_profile)."""
+
 SELINUX_LABEL = b"system_u:object_r:container_file_t:s0\0"
 
 
@@ -63,6 +68,7 @@ class Prober:
             build_doors=str(self.place / "doors.json"),
             build_volumes=volumes,
             build_group=None,
+            build_seccomp=None,
             limits=(),
             selinux=selinux,
             rootless=not self.facts.root,
@@ -203,19 +209,33 @@ class Prober:
         for network in candidates:
             machine = replace(machine, build_network=network)
             given = self._furnish(machine)
-            for group in dict.fromkeys(
-                [cgroups.group_for_builds(self.facts.cgroups) if self.facts.root else None, None]
-            ):
+            groups = dict.fromkeys([cgroups.group_for_builds(self.facts.cgroups) if self.facts.root else None, None])
+            for group, seccomp in itertools.product(groups, dict.fromkeys([self._write_seccomp(), None])):
+                machine = replace(machine, build_seccomp=seccomp)
                 refusal = trials.build(podman, machine, group)
                 if refusal is None:
                     why = f"An image was built with it. {' '.join(refusals)}".strip()
                     self.checks.append(Check("builds", True, f"network {network}", why))
+                    self.checks.append(checks.limits_of_builds(self.facts, group, seccomp))
                     self._check_build_network(podman, machine, given)
                     return replace(machine, build_group=group)
             refusals.append(f"{network}: {refusal}")
         remedy = "AMUN_BUILD_NETWORK=host amun doctor  # what is built then reaches this machine's services"
         self.checks.append(Check("builds", False, f"network {wished}", " ".join(refusals), remedy))
         return machine
+
+    def _write_seccomp(self) -> str | None:
+        """Write the filter of system calls for builds: Podman's own, as strict as it is for runs."""
+        try:
+            profile = json.loads(
+                Path(self.inherited.get("containers", {}).get("seccomp_profile") or SECCOMP).read_bytes()
+            )
+        except (OSError, ValueError):
+            return None
+        precreate.refuse_calls(profile)
+        with files.disk_errors():
+            files.write(self.place / "seccomp.json", json.dumps(profile))
+        return str(self.place / "seccomp.json")
 
     def _furnish(self, machine: Machine) -> Doors:
         """Write what builds in this network are given, and the doors that lead out of it."""

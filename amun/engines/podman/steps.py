@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -45,6 +46,16 @@ def _podman(build: Path) -> list[Path]:
 def _steps(build: Path) -> list[Path]:
     source = f"{build.name}/{MARK} "
     return [process for process in _processes() if source in _read(process / "mountinfo")]
+
+
+def writing(build: Path) -> tuple[int, Path] | None:
+    """The first process of the step that runs, and the directory that holds what the step writes (overlayfs)."""
+    for process in filter(_is_first, _steps(build)):
+        for line in _read(process / "mountinfo").splitlines():
+            fields = line.split(" ")
+            if fields[4:5] == ["/"] and (upper := re.search(r"upperdir=([^,]+)", fields[-1])):
+                return int(process.name), Path(upper[1])
+    return None
 
 
 def _is_first(process: Path) -> bool:
