@@ -355,6 +355,7 @@ class TestKeptOutcome:
             build_doors=str(tmp_path / "containers.conf"),
             build_volumes=(f"{tmp_path}:/run/amun:ro",),
             build_group=None,
+            build_seccomp=None,
             limits=("cpu",),
             selinux=False,
             rootless=False,

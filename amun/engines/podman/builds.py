@@ -286,9 +286,6 @@ class Builds:
             return self._put_back_for_more(build)
         elif _said_why(log):
             reason, message = failed_step(log)
-            if cgroups.reached_limit(build):
-                most = self._settings.build_pids_limit
-                reason, message = "ProcessLimitExceeded", f"The build came to its limit of {most} processes. {message}"
             ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
         else:
             steps.kill(path)

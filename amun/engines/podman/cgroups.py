@@ -58,14 +58,6 @@ def limit_build(build: str, processes: int, root: Path = ROOT) -> None:
             (place / "pids.max").write_text(str(processes))
 
 
-def reached_limit(build: str, root: Path = ROOT) -> bool:
-    """Whether a build has asked for more processes than it may have (`max` of pids.events)."""
-    for place in _places(build, root):
-        with contextlib.suppress(OSError):
-            return (place / "pids.events").read_text().split()[1:2] not in ([], ["0"])
-    return False
-
-
 def remove_build(build: str, root: Path = ROOT) -> None:
     """Remove the groups of a build that has ended; those in which something runs stay."""
     for place in (root / BUILDS / build, *root.glob(f"*/{BUILDS}/{build}")):
