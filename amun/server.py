@@ -7,6 +7,7 @@ them (PR_SET_PDEATHSIG), so that they can be started again at once.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -26,6 +27,9 @@ from .settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is ours alone, or not used
+SERVING = "serving"
+"""File in the state directory that a service locks; it holds the service's process id."""
+
 RESTART_PAUSE = 1.0
 """Seconds before a part that died is started again."""
 
@@ -56,8 +60,23 @@ def metrics_directory(settings: Settings) -> Path:
 
 
 def serve(settings: Settings) -> int:
-    """Run both parts until a signal; returns the exit code."""
+    """Run both parts until a signal; returns the exit code: 1 where another service uses the state directory."""
     logs.configure(settings.log_level, settings.log_format)
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.state_dir / SERVING).open("a+") as serving:
+        try:
+            fcntl.flock(serving, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            serving.seek(0)
+            first = serving.read().strip() or "unknown"
+            logger.error("another service uses this state directory", process=first, state_dir=str(settings.state_dir))
+            return 1
+        serving.truncate(0)
+        print(os.getpid(), file=serving, flush=True)
+        return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
     metrics = metrics_directory(settings)
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(mode=0o700, parents=True)

@@ -47,7 +47,7 @@ class Verdict:
 def too_many_failures(observation: Observation) -> bool:
     """Whether more items have failed than the specification allows, so that no other is started."""
     failures = sum(item.outcome not in (None, "succeeded") for item in observation.items)
-    return failures > observation.inspection.specification.allowed_failures
+    return failures > max(0, observation.inspection.specification.allowed_failures)
 
 
 def active(observation: Observation) -> bool:

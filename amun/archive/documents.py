@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any
 
+from .. import stored
 from ..errors import ArchiveUnavailable
-from ..inspection import BuildState, Inspection, ItemState, Observation
+from ..inspection import Inspection, Observation
 from ..specification import Specification
-
-Value = TypeVar("Value")
 
 
 def dump(document: Any) -> bytes:
@@ -50,16 +48,8 @@ def parse_observation(content: bytes) -> Observation:
     document = parse(content)
     try:
         declared = document["inspection"]
-        inspection = _restore(
-            Inspection, {**declared, "specification": Specification.restore(declared["specification"])}
-        )
-        build = _restore(BuildState, document["build"])
-        items = tuple(_restore(ItemState, item) for item in document["items"])
-        return _restore(Observation, {**document, "inspection": inspection, "build": build, "items": items})
+        specification = asdict(Specification.restore(declared["specification"]))
+        inspection = stored.restore(Inspection, {**declared, "specification": specification})
+        return stored.restore(Observation, {**document, "inspection": inspection})
     except (TypeError, KeyError, ValueError, AttributeError) as exc:
         raise ArchiveUnavailable("The archive's document cannot be read.", repr(exc)) from exc
-
-
-def _restore(kind: type[Value], document: Mapping[str, Any]) -> Value:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in document.items() if name in known})

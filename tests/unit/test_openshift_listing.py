@@ -126,7 +126,7 @@ def test_phases_of_what_is_closed_are_known_without_looking_at_each(server: ApiS
     assert ([item["inspection_id"] for item in items], total) == ([waiting], 1)
     watches(server)
     requests, _ = asked(server, service.page, 1, 1, "build_failed")
-    assert requests <= 8  # two looks at what is new, one at those that are open, one at the page
+    assert requests <= 10  # what is new, what is open with all that it has, and the records of the page
 
 
 def test_callers_see_and_are_limited_by_their_own(server: ApiServer, settings: Settings) -> None:

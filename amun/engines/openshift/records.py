@@ -26,9 +26,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
-from ... import clock
+from ... import clock, stored
 from ...errors import RequestTooLarge
 from ...inspection import BuildState, Inspection, ItemState, Submission
 from ...specification import Specification
@@ -46,7 +44,6 @@ ROOM = 64 << 10
 SCRIPT = "script"
 
 _R = TypeVar("_R", bound="Reason")
-_S = TypeVar("_S", BuildState, ItemState)
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,6 @@ class Record:
 
 UNREADABLE = Specification.from_document({"base": "unreadable:latest"})
 """Stands for a specification that cannot be read."""
-
-_BUILD, _ITEM = TypeAdapter(BuildState), TypeAdapter(ItemState)
 
 
 class Damaged(ValueError):
@@ -241,22 +236,17 @@ def reference(kind: str, name: str, uid: str, version: str = "v1") -> dict[str, 
 def _final(document: Mapping[str, Any], inspection: Inspection) -> Final:
     """Raises `Damaged`."""
     with _damage():
-        items = tuple(_checked(_ITEM, ItemState(**item)) for item in document["items"])
-        final = Final(_checked(_BUILD, BuildState(**document["build"])), items, bool(document["stored"]))
+        items = tuple(stored.restore(ItemState, item) for item in document["items"])
+        final = Final(stored.restore(BuildState, document["build"]), items, bool(document["stored"]))
     if [item.item for item in items] != list(inspection.items):
         raise Damaged("its items are not those of the inspection.")
     return final
 
 
-def _checked(kind: TypeAdapter[_S], state: _S) -> _S:
-    """The state, if all of it has the types that it should have; raises ValueError."""
-    return kind.validate_json(json.dumps(vars(state)), strict=True)
-
-
 def build_state(text: str | None) -> BuildState | None:
     """A build's state as a Job notes it; None where there is none, or it cannot be read."""
     with contextlib.suppress(Damaged), _damage():
-        return None if text is None else _checked(_BUILD, BuildState(**json.loads(text)))
+        return None if text is None else stored.restore(BuildState, json.loads(text))
     return None
 
 

@@ -152,16 +152,19 @@ class PodmanEngine(Engine):
 
     def _declare_once(self, submission: Submission, key: str, fingerprint: str) -> Accepted:
         """The key is kept before the inspection, with its id: a crash between the two loses and doubles nothing."""
-        kept = self._store.key(key)
+        try:
+            kept = self._store.key(key)
+        except CorruptState as exc:
+            raise Conflict("It cannot be read any more what this Idempotency-Key was used for: take another.") from exc
         if kept is None:
             self._store.keep_key(key, submission.inspection.id, fingerprint)
             return self._declare(submission)
-        if kept["fingerprint"] != fingerprint:
+        if kept.fingerprint != fingerprint:
             raise Conflict("This Idempotency-Key was used for another specification before.")
         try:
-            return Accepted(kept["id"], self._store.declared(kept["id"]).cached)
+            return Accepted(kept.id, self._store.declared(kept.id).cached)
         except InspectionNotFound:
-            return self._declare(replace(submission, inspection=replace(submission.inspection, id=kept["id"])))
+            return self._declare(replace(submission, inspection=replace(submission.inspection, id=kept.id)))
 
     def _declare(self, submission: Submission) -> Accepted:
         inspection = submission.inspection

@@ -33,9 +33,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ... import clock, logins, runner
+from ... import clock, logins, runner, stored
 from ...allowance import Allowance
 from ...errors import InspectionNotFound
 from ...identifiers import is_valid
@@ -44,6 +44,8 @@ from ...logins import Login
 from ...specification import Specification
 from . import files
 from .files import CorruptState
+
+Value = TypeVar("Value")
 
 MOUNTED = ("runner.sh", "runner.py", "hwinfo.sh")
 """Files of `amun.runner` that every run finds in /amun, beside its script."""
@@ -85,6 +87,14 @@ class LeftBuild:
 
     state: BuildState
     log: int
+
+
+@dataclass(frozen=True)
+class UsedKey:
+    """The inspection that was submitted with an Idempotency-Key, and the digest of its document."""
+
+    id: str
+    fingerprint: str
 
 
 class Store:
@@ -263,8 +273,7 @@ class Store:
         kept = files.read_json(path)
         if kept is None:
             return None
-        left: LeftBuild = _restore(LeftBuild, kept, path)
-        return replace(left, state=_restore(BuildState, left.state, path))
+        return _restore(LeftBuild, kept, path)
 
     def serve(self, environment: str, build: str) -> None:
         """From now on `build` is the one that serves the environment."""
@@ -324,10 +333,10 @@ class Store:
     def build_record(self, build: str) -> BuildRecord:
         """Raises `CorruptState`."""
         path = self.build_path(build) / "record.json"
-        record: BuildRecord = _restore(BuildRecord, files.read_json(path), path)
+        kept = files.read_json(path)
         with suppress(CorruptState, TypeError):
-            return replace(record, **(files.read_json(path.with_name("limits.json")) or {}))
-        return record
+            return _restore(BuildRecord, {**kept, **(files.read_json(path.with_name("limits.json")) or {})}, path)
+        return _restore(BuildRecord, kept, path)
 
     def limit_build(self, build: str, allowance: Allowance) -> None:
         """Give a build other limits from its next attempt on."""
@@ -337,7 +346,7 @@ class Store:
         """State of a build as it is kept; raises `CorruptState`."""
         path = self.build_path(build)
         kept = files.read_json(path / "state.json") or files.read_json(path / "started.json")
-        state: BuildState = BuildState() if kept is None else _restore(BuildState, kept, path)
+        state = BuildState() if kept is None else _restore(BuildState, kept, path)
         return replace(state, container=f"build-{build}")
 
     def keep_build(self, build: str, state: BuildState) -> None:
@@ -355,13 +364,11 @@ class Store:
     def key_lock(self, key: str) -> AbstractContextManager[None]:
         return files.locked(self.root / "locks" / f"key-{_sha256(key)[:16]}")
 
-    def key(self, key: str) -> dict[str, str] | None:
-        """``{id, fingerprint}`` of an Idempotency-Key."""
-        try:
-            kept: dict[str, str] | None = files.read_json(self.root / "idempotency" / _sha256(key))
-        except CorruptState:
-            return None
-        return kept if kept is not None and kept.keys() >= {"id", "fingerprint"} else None
+    def key(self, key: str) -> UsedKey | None:
+        """What an Idempotency-Key was used for; raises `CorruptState`."""
+        path = self.root / "idempotency" / _sha256(key)
+        kept = files.read_json(path)
+        return None if kept is None else _restore(UsedKey, kept, path)
 
     def keep_key(self, key: str, inspection_id: str, fingerprint: str) -> None:
         files.write_json(self.root / "idempotency" / _sha256(key), {"id": inspection_id, "fingerprint": fingerprint})
@@ -438,23 +445,17 @@ def _read_declared(path: Path, _inode: int) -> Declared:
     """Records never change, so they are read once; the inode tells a directory from a later one of the same name."""
     record = files.read_json(path / "record.json")
     try:
-        inspection = Inspection(
-            id=path.name,
-            specification=Specification.restore(record["specification"]),
-            script_sha256=record["script_sha256"],
-            environment=record["environment"],
-            created=record["created"],
-            owner=record.get("owner"),
-        )
-        return Declared(inspection, build=record["build"], cached=record["cached"])
-    except (TypeError, KeyError, ValueError) as exc:
+        specification = asdict(Specification.restore(record["specification"]))
+        inspection = stored.restore(Inspection, {**record, "id": path.name, "specification": specification})
+        return stored.restore(Declared, {**record, "inspection": inspection})
+    except (TypeError, KeyError, ValueError, AttributeError) as exc:
         raise CorruptState(path / "record.json") from exc
 
 
-def _restore(kind: type[Any], document: Any, path: Path) -> Any:
+def _restore(kind: type[Value], document: Any, path: Path) -> Value:
     try:
-        return kind(**document)
-    except TypeError as exc:
+        return stored.restore(kind, document)
+    except ValueError as exc:
         raise CorruptState(path) from exc
 
 

@@ -1,0 +1,161 @@
+"""What is damaged on the disk is a defect of the inspection that it belongs to, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from amun import status, stored
+from amun.archive import documents
+from amun.auth.base import ANYBODY
+from amun.engines.podman.engine import PodmanEngine
+from amun.engines.podman.store import Declared, Store
+from amun.errors import AmunError, ArchiveUnavailable, Conflict
+from amun.inspection import BuildState, Inspection, ItemState, Observation, Submission
+from amun.inspections import Inspections
+from amun.settings import Settings
+from amun.specification import Specification
+
+MOMENT = "2026-01-01T00:00:00.000000Z"
+DOCUMENT = {"base": "debian:12", "script": "true", "batch_size": 2, "metrics": [{"path": "a.b"}]}
+WRONG: list[Any] = [None, True, -1, 1.5, "x", "", [], ["x"], {}, {"a": 1}, "9999-99-99T00:00:00Z"]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+class World:
+    """A state directory with two inspections that are over, and one that is not; no Podman is needed to read it."""
+
+    def __init__(self, root: Path) -> None:
+        self.settings = Settings(state_dir=root, engine="podman")
+        self.store = Store(root)
+        self.damaged, self.other, self.open = self.add("a", over=True), self.add("b", over=True), self.add("c")
+        self.inspections = Inspections(PodmanEngine(self.settings), self.settings, ANYBODY)
+
+    def add(self, name: str, over: bool = False) -> str:
+        specification = Specification.from_document(DOCUMENT)
+        inspection = Inspection(f"inspection-{name:0<16}", specification, "0" * 64, f"sha256:{name:0<64}", MOMENT, None)
+        build = self.store.new_build(inspection, {"Dockerfile": b"FROM x\n"})
+        self.store.declare(Declared(inspection, build, cached=False), b"true")
+        if over:
+            self.store.keep_build(build, BuildState("terminated", "succeeded", started_at=MOMENT, finished_at=MOMENT))
+            for item in range(2):
+                state = ItemState(item, "terminated", "succeeded", exit_code=0, started_at=MOMENT, finished_at=MOMENT)
+                self.store.keep_item(inspection.id, state, {"exit_code": 0, "stdout": {"a": {"b": 1}}})
+            self.store.close(inspection.id)
+        return inspection.id
+
+    def files(self) -> list[Path]:
+        """All that is kept of the inspection that is damaged, but for what scripts have printed."""
+        build = self.store.declared(self.damaged).build
+        places = (self.store.path(self.damaged), self.store.build_path(build))
+        return [path for place in places for path in place.rglob("*.json") if path.name != "report.json"]
+
+    def look(self) -> None:
+        """Ask all that a caller may ask; an error of Amun's own is an answer."""
+        for ask in (self.inspections.detail, lambda one: self.inspections.report(one, 0), self.inspections.observe):
+            try:
+                ask(self.damaged)
+            except AmunError:
+                continue
+        items, total = self.inspections.page(1, 10)
+        assert total == 3
+        assert [item["phase"] for item in items if item["inspection_id"] == self.other] == ["succeeded"]
+        for phase in ("error", "succeeded", "queued"):
+            self.inspections.page(1, 10, phase=phase)
+        assert status.verdict(self.inspections.observe(self.open)).phase == "queued"
+        self.store.builds_in_use()
+        list(self.store.expired(1))
+        list(self.store.unused_builds(0))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "state")
+
+
+def damages(document: dict[str, Any]) -> Iterator[Any]:
+    """Documents in which one field, at any depth, is of another type, missing, or more than this version knows."""
+    yield from ([], "x", 1, {}, None)
+    yield {**document, "later": {"than": "this"}}
+    for name, value in document.items():
+        yield {other: document[other] for other in document if other != name}
+        yield from ({**document, name: wrong} for wrong in WRONG)
+        if isinstance(value, dict):
+            yield from ({**document, name: inner} for inner in damages(value))
+
+
+def test_nothing_in_the_files_of_one_inspection_is_an_error_for_anybody(world: World) -> None:
+    tried = 0
+    for path in world.files():
+        whole = path.read_text()
+        for damage in damages(json.loads(whole)):
+            path.write_text(json.dumps(damage))
+            _forget()
+            world.look()
+            tried += 1
+        path.write_text(whole)
+    assert tried > 500
+    _forget()
+    assert status.verdict(world.inspections.observe(world.damaged)).phase == "succeeded"
+
+
+def _forget() -> None:
+    from amun.engines.podman import store
+
+    store._read_declared.cache_clear()  # records never change, so they are read once
+
+
+def test_what_a_later_version_has_added_is_left_out(world: World) -> None:
+    for path in world.files():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "later": [1]}))
+    _forget()
+    assert status.verdict(world.inspections.observe(world.damaged)).phase == "succeeded"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"id": 1, "fingerprint": []}', '{"id": "x"}'])
+def test_a_key_that_cannot_be_read_accepts_nothing_twice(world: World, content: str) -> None:
+    engine = PodmanEngine(world.settings)
+    world.store.keep_key("key", world.other, "fingerprint")
+    (kept,) = (world.settings.state_dir / "idempotency").iterdir()
+    kept.write_text(content)
+    inspection = replace(world.store.declared(world.other).inspection, id="inspection-" + "d" * 16)
+    with pytest.raises(Conflict, match="take another"):
+        engine.submit(Submission(inspection, b"true", {}), "key", "fingerprint")
+    assert len(world.store.ids()) == 3
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(json_values)
+def test_states_are_restored_or_refused(document: Any) -> None:
+    for kind in (BuildState, ItemState):
+        try:
+            restored = stored.restore(kind, document)
+        except ValueError:
+            continue
+        assert stored.restore(kind, asdict(restored)) == restored
+
+
+def test_an_archive_s_damaged_document_is_refused_as_such(world: World) -> None:
+    observed = world.inspections.observe(world.other)
+    whole = json.loads(documents.observation(observed))
+    assert documents.parse_observation(json.dumps({**whole, "later": 1}).encode()) == observed
+    for damage in damages(whole):
+        try:
+            found = documents.parse_observation(json.dumps(damage).encode())
+        except ArchiveUnavailable:
+            continue
+        assert isinstance(found, Observation)
+        status.to_document(found)
+        status.summary(found)
