@@ -39,7 +39,8 @@ def failed_step(log: str) -> Failure:
     if failed := _last(_FAILED, log):
         return _step_failure(log[: failed.start()], failed["text"], failed["cause"])
     if pull := _last(_PULL, log):
-        return Failure("ErrImagePull", _sentence(f"The base image{_base(log)} could not be pulled: {_cause(pull[0])}"))
+        base = _base(log, pull[0])
+        return Failure("ErrImagePull", _sentence(f"The base image{base} could not be pulled: {_cause(pull[0])}"))
     if error := _last(_ERROR, log):
         return Failure("BuildFailed", _sentence(f"The build failed: {_cause(error[0])}"))
     return Failure("BuildFailed", "The build failed, and its log does not say why.")
@@ -64,9 +65,13 @@ def _purpose(text: str) -> str:
     return _shorten(text, 80)
 
 
-def _base(log: str) -> str:
+def _base(log: str, error: str) -> str:
+    """The base image by the step that names it, or by the error where that came before any step."""
     first = _STEP.search(log)
-    return f" {first['text'].split()[1]}" if first and first["text"].startswith("FROM ") else ""
+    if first and first["text"].startswith("FROM "):
+        return f" {first['text'].split()[1]}"
+    named = re.search(r"docker://(\S+): ", error)
+    return f" {named[1]}" if named else ""
 
 
 def _cause(line: str) -> str:
