@@ -15,12 +15,13 @@ import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from . import clock
 from . import hardware as compare
 from .framing import Frame
 from .measurements import kernel, quality
+from .measurements.paths import take_not_finite
 from .measurements.quality import Thresholds
 from .specification import Hardware
 
@@ -111,13 +112,15 @@ def assemble(
     """
     output, ran, cut = _collect(frames, limit)
     stdout, stderr = (bytes(data).decode("utf-8", "replace") for data in output.values())
+    printed, not_finite = read_object(stdout)
     hwinfo = _hwinfo(ran.get("hwinfo"))
     started = _moment(ran.get("start_datetime")) or outcome.started_at
     ended = _moment(ran.get("end_datetime")) or outcome.finished_at
     usage = _usage(ran.get("usage"))
     return {
         **_ending(ran, outcome, cut),
-        "stdout": parse_object(stdout) or {},
+        "stdout": printed or {},
+        "not_finite": not_finite,
         "stdout_text": stdout,
         "stderr": stderr,
         "script_sha256": _text(ran.get("script_sha256")) or script_sha256,
@@ -279,22 +282,30 @@ def _cuda_version(text: str | None) -> str | None:
 
 
 def parse_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that is all of `text`; None if there is anything else.
+    """Return the JSON object that is all of `text`; None if there is anything else. See `read_object`."""
+    return read_object(text)[0]
+
+
+def read_object(text: str) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the JSON object that is all of `text`, and the paths of the numbers in it that are null for not being
+    finite; None if there is anything else.
 
     What would take many times its own size to read counts as anything else. Python's reader takes more than JSON: NaN
-    and Infinity, numbers beyond the range of a double, halves of surrogate pairs. The first two are refused, the last
-    replaced, so that what was read can be written again.
+    and Infinity, numbers beyond the range of a double, halves of surrogate pairs. The first two become null, the last
+    are replaced, so that what was read can be written again.
     """
     if not text.lstrip().startswith("{") or not _bearable(text):
-        return None
+        return None, []
     try:
-        document = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        if "\\u" in text and not _deeper(document, DEEPEST):
+        document = json.loads(text, parse_int=_integer_or_infinity)
+        if not isinstance(document, dict) or _deeper(document, DEEPEST):
+            return None, []
+        if "\\u" in text:
             whole = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.dumps(document, ensure_ascii=False))
-            document = json.loads(whole)
+            document = json.loads(whole, parse_int=_integer_or_infinity)
     except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) and not _deeper(document, DEEPEST) else None
+        return None, []
+    return document, take_not_finite(document)
 
 
 def _bearable(text: str) -> bool:
@@ -302,13 +313,9 @@ def _bearable(text: str) -> bool:
     return len(text) <= LARGE or (parts <= MOST_PARTS and values <= MOST_VALUES)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _finite(text: str) -> float:
+def _integer_or_infinity(text: str) -> int | float:
     number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
+    return int(text) if math.isfinite(number) else number
 
 
 def _deeper(document: object, levels: int) -> bool:

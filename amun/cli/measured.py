@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ def summary_view(summary: Document) -> RenderableType:
     if runs:
         parts.append(MarkRow([mark_of_run(run) for run in runs]))
     parts += _disturbances(runs)
+    parts += [Text(_absent(metric), "yellow") for metric in summary.get("absent") or []]
     metrics = summary.get("metrics") or []
     if metrics:
         parts += [Text(""), _Metrics(metrics[:ROWS])]
@@ -132,7 +134,8 @@ def _spread(metric: Metric) -> str:
     deviation, median = metric.get("median_absolute_deviation"), metric.get("median")
     if deviation is None:
         return "-"
-    return f"± {quantities.percent(deviation / abs(median))}" if median else quantities.amount(deviation, None)
+    share = deviation / abs(median) if median else math.inf
+    return f"± {quantities.percent(share)}" if math.isfinite(100 * share) else quantities.amount(deviation, None)
 
 
 def _trend(trend: Mapping[str, Any] | None) -> str:
@@ -159,6 +162,16 @@ def _disturbances(runs: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         words = " ".join(plain(why.get("message")) for why in disturbed[0].get("reasons") or [] if why.get("message"))
         example = (f"; item {items[0]}: " if len(items) > 1 else ": ") + words if words else ""
         yield Text(f"Disturbed ({', '.join(reasons) or 'no reason given'}): item {named}{example}", "yellow")
+
+
+def _absent(metric: Mapping[str, Any]) -> str:
+    """Which items have no number of a metric that the specification declares."""
+    words = [
+        f"{what} item {', '.join(map(str, items[:10]))}{' …' if len(items) > 10 else ''}"
+        for what, items in (("not printed by", metric.get("missing")), ("not finite in", metric.get("not_finite")))
+        if items
+    ]
+    return f"Declared metric {plain(metric.get('path'))}: {'; '.join(words)}"
 
 
 def _how_many(count: int | None, one: str, more: str) -> str:

@@ -55,12 +55,22 @@ def _percentile(ordered: Array, percent: int) -> float | None:
 
 
 def _interval(values: Array, confidence: float) -> dict[str, float] | None:
-    """Of the median: its bootstrap standard error, times a quantile of Student's t."""
+    """Of the median: its bootstrap standard error, times a quantile of Student's t.
+
+    It contains the median, whatever rounding does, and goes beyond 0 only where values do.
+    """
     if len(values) < FEWEST:
         return None
     (sample,) = samples([values])
     low, high = (served(_value(float(end), sample)) for end in sample.interval(confidence))
-    return None if low is None or high is None else {"low": low, "high": high, "confidence": confidence}
+    if low is None or high is None:
+        return None
+    least, most, median = float(values.min()), float(values.max()), float(middle(values))
+    if least == most:  # Logarithms are rounded.
+        low = high = median
+    low = max(low, 0.0) if least >= 0 else low
+    high = min(high, 0.0) if most <= 0 else high
+    return {"low": min(low, median) + 0.0, "high": max(high, median) + 0.0, "confidence": confidence}
 
 
 def _value(place: float, sample: Sample) -> float:

@@ -45,12 +45,15 @@ class Paths:
 
     Attributes:
         truncated: whether there were more than are kept.
+        declared: those of the specification, in the one way to write each.
     """
 
     def __init__(self, declared: Iterable[str] = (), most: int = MOST_PATHS) -> None:
         self.truncated = False
         self._most = most
-        self._kept = {path: path for path in map(canonical, declared) if path not in RUNNER}
+        written = [canonical(path) for path in declared]
+        self.declared = frozenset(written)
+        self._kept = {path: path for path in written if path not in RUNNER}
 
     def keep(self, path: str) -> str | None:
         """Return the path, the same string for all items, or None if it is not kept."""
@@ -73,6 +76,7 @@ class Run:
         reasons: why it is disturbed or unknown, as in the report.
         values: number by metric path; empty unless it succeeded.
         truncated: whether there were more numbers than those.
+        not_finite: declared metrics for which the script printed NaN or an infinity.
     """
 
     item: int
@@ -82,6 +86,7 @@ class Run:
     reasons: Sequence[Mapping[str, Any]] = ()
     values: Mapping[str, float] = field(default_factory=dict)
     truncated: bool = False
+    not_finite: frozenset[str] = frozenset()
 
 
 def run_of(
@@ -105,6 +110,7 @@ def run_of(
         reasons if isinstance(reasons, list) else (),
         values,
         paths.truncated,
+        paths.declared.intersection(_not_finite(report.get("not_finite"))),
     )
 
 
@@ -117,7 +123,15 @@ def metrics_of(report: Mapping[str, Any], paths: Paths | None = None) -> dict[st
 
 def _of_script(stdout: object) -> Iterator[tuple[str, float]]:
     for path, value in numbers(stdout if isinstance(stdout, Mapping) else {}, MOST_VALUES):
-        yield f"{SHADOW}{path}" if _shadowed(path) else path, value
+        yield _metric_path(path), value
+
+
+def _not_finite(paths: object) -> Iterator[str]:
+    return (_metric_path(path) for path in (paths if isinstance(paths, list) else ()) if isinstance(path, str))
+
+
+def _metric_path(path: str) -> str:
+    return f"{SHADOW}{path}" if _shadowed(path) else path
 
 
 def _shadowed(path: str) -> bool:

@@ -102,8 +102,9 @@ class Pair:
         if np.ptp(np.concatenate([self.a.values, self.b.values])) == 0:
             return words.constant_sentence(self.counts)
         relative = self._relative(smallest)
-        if relative is None and math.isfinite(smallest):
-            return words.unmeasured_sentence(self.metric, self.counts, unscaled(smallest, self.a.exponent))
+        size = math.inf if self.a.logarithmic else unscaled(smallest, self.a.exponent)
+        if relative is None and math.isfinite(size):
+            return words.unmeasured_sentence(self.metric, self.counts, size)
         return words.nothing_sentence(self.counts, relative, tests)
 
     def _shown(self, confidence: float, main: bool) -> str:

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 Step = str | int
 """A key of an object, or an index of a list."""
@@ -21,6 +22,9 @@ _QUOTE = re.compile(rf'[.\[\]"]|{_HALF.pattern}')
 
 LONGEST = 500
 """Characters of a path. A number under longer keys has a path too long for any use, and is passed over."""
+
+MOST_NOT_FINITE = 1000
+"""Paths of numbers that are not finite that are told of one document."""
 
 
 def numbers(document: Mapping[str, object], most: int | None = None) -> Iterator[tuple[str, float]]:
@@ -71,6 +75,28 @@ def finite(value: object) -> float | None:
     except OverflowError:
         return None
     return number + 0.0 if math.isfinite(number) else None
+
+
+def take_not_finite(document: dict[str, Any]) -> list[str]:
+    """Put None in the place of every NaN and infinity in a JSON object; returns their paths, in its own order.
+
+    Paths longer than `LONGEST`, and those after the first `MOST_NOT_FINITE`, are not told.
+    """
+    paths: list[str] = []
+
+    def take(value: Any, before: tuple[Step, ...]) -> None:
+        # Recursive: whoever read the document has limited how deep it is.
+        for step, child in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            if isinstance(child, dict | list):
+                take(child, (*before, step))
+            elif isinstance(child, float) and not math.isfinite(child):
+                value[step] = None
+                steps = (*before, step)
+                if len(paths) < MOST_NOT_FINITE and sum(len(str(one)) for one in steps) <= LONGEST:
+                    paths.append(written(steps))
+
+    take(document, ())
+    return [path for path in paths if len(path) <= LONGEST]
 
 
 def written(steps: Sequence[Step]) -> str:

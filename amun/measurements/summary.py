@@ -14,10 +14,10 @@ from .metric import by_path, described, ordered, seen
 def summarise(
     runs: Sequence[Run], declared: Sequence[Metric] = (), *, clean: bool = False, confidence: float = 0.95
 ) -> dict[str, Any]:
-    """Return `items`, `runs`, `metrics` and `truncated` of the answer to ``GET /inspect/{id}/summary``.
+    """Return `items`, `runs`, `metrics`, `absent` and `truncated` of the answer to ``GET /inspect/{id}/summary``.
 
     :param runs: one for each item, warm-ups included.
-    :param declared: the specification's `metrics`; one that no item has is left out.
+    :param declared: the specification's `metrics`; one that no item has is in `absent` alone.
     :param clean: leave out items that were disturbed.
     :param confidence: of the interval of the median, between 0 and 1.
     """
@@ -28,7 +28,20 @@ def summarise(
         "items": tally(runs, clean),
         "runs": [_run(run, clean) for run in runs],
         "metrics": [_metric(path, known, counting, confidence) for path in paths],
+        "absent": [absent for path in known if (absent := _absent(path, counting))],
         "truncated": any(run.truncated for run in runs),
+    }
+
+
+def _absent(path: str, counting: Sequence[Run]) -> dict[str, Any] | None:
+    """The items that count and have no number of a declared metric: it was not printed, or not finite."""
+    without = [run for run in counting if path not in run.values]
+    if not without:
+        return None
+    return {
+        "path": path,
+        "missing": [run.item for run in without if path not in run.not_finite],
+        "not_finite": [run.item for run in without if path in run.not_finite],
     }
 
 

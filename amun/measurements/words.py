@@ -69,7 +69,7 @@ def nothing_sentence(counts: Sequence[int], detectable: float | None, tests: int
 
 def unmeasured_sentence(metric: Described, counts: Sequence[int], detectable: float) -> str:
     """The same where the median is 0, and a difference cannot be told as a share of it."""
-    size = f"{detectable:.3g} {shortened(metric.unit or '')}".strip() if math.isfinite(detectable) else "any number"
+    size = f"{detectable:.3g} {shortened(metric.unit or '')}".strip()
     return f"no difference shown: under {size} could not have been seen with n = {number_of_runs(counts)}"
 
 

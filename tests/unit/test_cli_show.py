@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from typing import Any
 
 import pytest
 from requests_mock import Mocker
+from rich.console import Console
 
 from amun import contract
+from amun.cli.measured import summary_view
 from tests.command import amun
 from tests.measured import A, a_detail, a_metric, a_run, a_step, a_summary
 
@@ -246,3 +249,14 @@ def test_the_list_tells_how_many_items_are_over_and_how_long_it_took(requests_mo
     shown = lines(amun("list").stdout)
     assert f"{A} running - 3/5 - -" in shown
     assert f"{A} succeeded - 5 1 min 15 s -" in shown
+
+
+def test_declared_metrics_without_numbers_are_named_and_no_share_of_nearly_nothing_is_shown() -> None:
+    metric = {"path": "x", "n": 6, "median": 1e-320, "median_absolute_deviation": 5.0, "min": 0, "max": 9}
+    absent = [{"path": "loss", "missing": [2, 3], "not_finite": [1]}]
+    console = Console(width=80, file=StringIO())
+    console.print(summary_view({"metrics": [metric], "absent": absent}))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Declared metric loss: not printed by item 2, 3; not finite in item 1" in shown
+    assert "spread 5" in shown
+    assert "inf" not in shown.replace("finite", "")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from amun.measurements import words
 from amun.measurements.comparison import compare
-from amun.measurements.extract import Run, run_of
+from amun.measurements.extract import Paths, Run, run_of
 from amun.measurements.metric import described
 from amun.measurements.summary import summarise
 from amun.specification import Metric
@@ -88,11 +88,34 @@ def test_metrics_come_declared_first_then_the_scripts_then_the_runners_each_with
     ]
 
 
+def test_declared_metrics_that_items_did_not_print_or_that_are_not_finite_are_named_with_the_items() -> None:
+    declared = [Metric("loss"), Metric("stdout.wall_time"), Metric("never"), Metric("there")]
+    paths = Paths(metric.path for metric in declared)
+    reports: list[dict[str, Any]] = [
+        {"stdout": {"loss": 1, "wall_time": None, "there": 1}, "not_finite": ["wall_time"]},
+        {"stdout": {"loss": None, "wall_time": 2, "there": 1}, "not_finite": ["loss", "other"]},
+        {"stdout": {"wall_time": 2, "there": 1}},
+    ]
+    runs = [run_of(item, item == 3, "succeeded", report, paths) for item, report in enumerate([*reports, reports[1]])]
+    assert summarise(runs, declared)["absent"] == [
+        {"path": "loss", "missing": [2], "not_finite": [1]},
+        {"path": "stdout.wall_time", "missing": [], "not_finite": [0]},
+        {"path": "never", "missing": [0, 1, 2], "not_finite": []},
+    ]
+
+
+def test_runs_that_scatter_beyond_all_numbers_get_a_sentence_without_any() -> None:
+    a, b = [0.0, 0.0, 0.0, 1.7e308, -1.7e308, 0.0], [0.0, 1.7e308, 0.0, 0.0, -1.7e308, 1.7e308]
+    verdict = pair_of(compared(runs_of(x=a), runs_of(x=b)), "x")["verdict"]
+    assert verdict == "no difference shown: even a large one may not have been seen with n = 6"
+
+
 def test_an_inspection_without_any_run_has_a_summary() -> None:
     assert summarise([]) == {
         "items": dict.fromkeys(("total", "warmup", "over", "counted", "failed", "disturbed", "unknown", "left_out"), 0),
         "runs": [],
         "metrics": [],
+        "absent": [],
         "truncated": False,
     }
 

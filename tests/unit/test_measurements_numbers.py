@@ -159,6 +159,16 @@ def test_outliers_are_the_items_far_from_all_others(values: list[float], outlier
     assert [outlier["item"] - 10 for outlier in found["outliers"]] == outliers
 
 
+@pytest.mark.parametrize("value", [123456789, 0.1, 3.3333333333, 1e-320, 0, -5])
+def test_the_interval_of_a_constant_is_the_constant(value: float) -> None:
+    interval = describe([value] * 6, list(range(6)), 0.95)["interval"]
+    assert interval == {"low": value, "high": value, "confidence": 0.95}
+
+
+def test_six_values_with_one_zero_have_no_interval_below_zero() -> None:
+    assert describe([5, 4, 0, 6, 5, 7], list(range(6)), 0.95)["interval"]["low"] == 0
+
+
 def numbers_of(answer: object) -> list[float]:
     if isinstance(answer, dict):
         return [number for value in answer.values() for number in numbers_of(value)]
@@ -174,6 +184,10 @@ def test_whatever_numbers_there_are_the_description_is_finite_and_in_order(
 ) -> None:
     found = describe(values, list(range(len(values))), confidence)
     assert all(math.isfinite(number) for number in numbers_of(found))
+    interval = found["interval"] or {"low": found["median"], "high": found["median"]}
+    assert interval["low"] <= found["median"] <= interval["high"]
+    assert interval["low"] >= 0 or min(values) < 0
+    assert interval["high"] <= 0 or max(values) > 0
     percentiles = list(found["percentiles"].values())
     assert percentiles == sorted(percentiles)
     assert min(values) <= percentiles[0]
