@@ -6,25 +6,26 @@ import fcntl
 from pathlib import Path
 
 import pytest
+import structlog
 
 from amun import server
 from amun.settings import Settings
 
 
 def test_a_second_service_on_a_state_directory_is_refused_and_leaves_the_first_alone(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(state_dir=tmp_path, log_format="json")
+    monkeypatch.setattr(server.logs, "configure", lambda *_: None)  # of this process, for all tests after this one
+    settings = Settings(state_dir=tmp_path)
     metrics = server.metrics_directory(settings)
     metrics.mkdir(exist_ok=True)
     (metrics / "counter.db").write_bytes(b"the first's")
     with (tmp_path / server.SERVING).open("w") as first:
         print(4711, file=first, flush=True)
         fcntl.flock(first, fcntl.LOCK_EX)
-        assert server.serve(settings) == 1
-    said = "".join(capfd.readouterr())
-    assert "another service uses this state directory" in said
-    assert "4711" in said
+        with structlog.testing.capture_logs() as logged:
+            assert server.serve(settings) == 1
+    assert (logged[-1]["event"], logged[-1]["process"]) == ("another service uses this state directory", "4711")
     assert (metrics / "counter.db").read_bytes() == b"the first's"
     assert (tmp_path / server.SERVING).read_text() == "4711\n"
     (metrics / "counter.db").unlink()
