@@ -368,6 +368,7 @@ def close_others() -> None:
 
 def execute(command: "list[str]") -> int:
     """Execute the script by its first line, by the shell if it has none. Return the exit code if that fails."""
+    hint(command[0])
     try:
         os.execv(command[0], command)  # noqa: S606
     except OSError as error:
@@ -379,15 +380,22 @@ def execute(command: "list[str]") -> int:
     return 126
 
 
+def hint(script: str) -> None:
+    """Name what nobody sees in the first line of a script and keeps it from being understood."""
+    with open(script, "rb") as file:
+        first = file.readline(256).rstrip(b"\n")
+    if first.startswith(b"\xef\xbb\xbf#!"):
+        say("the script begins with a byte order mark: its first line, #!, does not count")
+    elif first.startswith(b"#!") and first.endswith(b"\r"):
+        say("the script has Windows line ends: its interpreter is not found by a name that ends in \\r")
+
+
 def why_not(script: str, error: OSError) -> "str | None":
     with open(script, "rb") as file:
         first = file.readline(256).decode("utf-8", "replace").rstrip("\n")
     if not first.startswith("#!"):
         return error.strerror
-    reason = "cannot execute its interpreter %r: %s" % (first[2:].strip(" \t"), error.strerror)
-    if first.endswith("\r"):
-        reason += " (the script has Windows line ends)"
-    return reason
+    return "cannot execute its interpreter %r: %s" % (first[2:].strip(" \t"), error.strerror)
 
 
 def set_dumpable(value: int) -> None:

@@ -163,6 +163,19 @@ introduce() {
     echo "ours $pid" >&5
 }
 
+# As in runner.py: what nobody sees in the first line of a script and keeps it from being understood.
+hint() {
+    IFS= read -r first <"$script" || :
+    case $first in
+        "$(printf '\357\273\277')#!"*)
+            echo 'amun: the script begins with a byte order mark: its first line, #!, does not count'
+            ;;
+        '#!'*"$(printf '\r')")
+            printf '%s\n' 'amun: the script has Windows line ends: its interpreter is not found by a name that ends in \r'
+            ;;
+    esac
+} >&6 2>/dev/null
+
 become_script() {
     trap - TERM INT HUP
     # When memory runs out the kernel is to take the script, not those who have its output.
@@ -170,6 +183,7 @@ become_script() {
     cd "$home" 2>/dev/null || :
     case ${HOME-} in '' | /) export HOME="$home" ;; esac
     [ ! -d /opt/amun/venv/bin ] || export PATH="/opt/amun/venv/bin:$PATH"
+    hint
     exec "$script" </dev/null 2>&6 3>&- 4>&- 5>&- 6>&-
 }
 

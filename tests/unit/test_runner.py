@@ -230,6 +230,21 @@ def test_windows_line_ends_are_named_as_the_reason(run):
     assert b"Windows line ends" in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("#!/usr/bin/env sh\r\necho never\r\n", b"Windows line ends"),
+        ("\ufeff#!/bin/sh\necho shown\n", b"byte order mark"),
+    ],
+)
+def test_what_nobody_sees_in_a_first_line_is_named(run, runner, text, named):
+    assert named in run(runner, text).stderr
+
+
+def test_a_sound_first_line_brings_no_hint(run, runner):
+    assert run(runner, "#!/usr/bin/env sh\necho fine\r\n").stderr == b""
+
+
 def test_a_script_finds_the_place_it_was_promised(run, runner, tmp_path):
     env = {"PATH": os.environ["PATH"], "HOME": "/", "GREETING": "a 'b' \"c\""}
     found = run(runner, '#!/bin/sh\npwd; echo "$HOME"; echo "$GREETING"; cat; echo ${LC_CTYPE-unset}', env=env)
