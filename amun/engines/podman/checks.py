@@ -89,9 +89,10 @@ def storage(facts: Facts) -> Iterator[Check]:
     """The storage driver, and the disk under it."""
     driver, slow = facts.storage_driver, facts.storage_driver == "vfs"
     why = "vfs copies whole images for every container." if slow else f"Images lie in {facts.storage_root}."
-    installed = "fuse-overlayfs" in facts.programs
-    mend = "sudo chmod a+rw /dev/fuse" if installed else install(facts, "fuse-overlayfs")
-    remedy = f"{mend} && podman system reset" if slow else None
+    file = "/etc/containers/storage.conf" if facts.root else "~/.config/containers/storage.conf"
+    # Podman keeps to the driver that its storage was made with, so that goes first, and all images with it.
+    choose = f'podman system reset, then set driver = "overlay" under [storage] in {file} (Linux 5.13 or later)'
+    remedy = choose if slow else None
     yield Check("storage", not slow, driver or "unknown", why, remedy, needed=False)
     free = facts.storage_free / GIBIBYTE
     enough = free >= 2

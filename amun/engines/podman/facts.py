@@ -15,7 +15,7 @@ from typing import Any
 
 PROGRAMS = (
     "crun", "runc", "catatonit", "conmon", "netavark", "aardvark-dns", "slirp4netns", "pasta",
-    "iptables", "nft", "newuidmap", "fuse-overlayfs", "mmdebstrap",
+    "iptables", "nft", "newuidmap", "mmdebstrap",
 )  # fmt: skip
 # Helpers that distributions keep off PATH (containers.conf(5), helper_binaries_dir).
 HELPER_DIRECTORIES = ("/usr/libexec/podman", "/usr/lib/podman", "/usr/local/libexec/podman", "/usr/local/lib/podman")
