@@ -16,6 +16,8 @@ def test_a_second_service_on_a_state_directory_is_refused_and_leaves_the_first_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.logs, "configure", lambda *_: None)  # of this process, for all tests after this one
+    logged = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(server, "logger", logged)
     settings = Settings(state_dir=tmp_path)
     metrics = server.metrics_directory(settings)
     metrics.mkdir(exist_ok=True)
@@ -23,9 +25,9 @@ def test_a_second_service_on_a_state_directory_is_refused_and_leaves_the_first_a
     with (tmp_path / server.SERVING).open("w") as first:
         print(4711, file=first, flush=True)
         fcntl.flock(first, fcntl.LOCK_EX)
-        with structlog.testing.capture_logs() as logged:
-            assert server.serve(settings) == 1
-    assert (logged[-1]["event"], logged[-1]["process"]) == ("another service uses this state directory", "4711")
+        assert server.serve(settings) == 1
+    (said,) = logged.calls
+    assert (said.args, said.kwargs["process"]) == (("another service uses this state directory",), "4711")
     assert (metrics / "counter.db").read_bytes() == b"the first's"
     assert (tmp_path / server.SERVING).read_text() == "4711\n"
     (metrics / "counter.db").unlink()
