@@ -36,18 +36,18 @@ def failed_step(log: str) -> Failure:
     The reason is `ErrImagePull` (no such base image, or no way to it), `OutOfMemoryKilled` (a program was killed, which
     a build does for want of memory) or `BuildFailed`. The message names the step and has the tool's own words.
     """
-    if failed := _last(_FAILED, log):
+    if failed := failures.last_match(_FAILED, log):
         return _step_failure(log[: failed.start()], failed["text"], failed["cause"])
-    if pull := _last(_PULL, log):
+    if pull := failures.last_match(_PULL, log):
         base = _base(log, pull[0])
         return Failure("ErrImagePull", _sentence(f"The base image{base} could not be pulled: {_cause(pull[0])}"))
-    if error := _last(_ERROR, log):
+    if error := failures.last_match(_ERROR, log):
         return Failure("BuildFailed", _sentence(f"The build failed: {_cause(error[0])}"))
     return Failure("BuildFailed", "The build failed, and its log does not say why.")
 
 
 def _step_failure(before: str, text: str, cause: str) -> Failure:
-    step = _last(_STEP, before)
+    step = failures.last_match(_STEP, before)
     output = before[step.end() :] if step else before
     where = f"step {step['number']}/{step['total']}, " if step else ""
     what = f"{_purpose(text)} failed ({where}{cause.removeprefix('while running runtime: ')})"
@@ -86,11 +86,3 @@ def _sentence(text: str) -> str:
 
 def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _last(pattern: re.Pattern[str], log: str) -> re.Match[str] | None:
-    """Return the last match, which is what ended the build; the same words may stand in what a tool printed before."""
-    last = None
-    for last in pattern.finditer(log):  # noqa: B007
-        pass
-    return last

@@ -83,11 +83,12 @@ def _of_package(line: str, match: re.Match[str]) -> str:
 
 def _package(match: re.Match[str]) -> str:
     """The package that was being built there: the next that fails by name, or the last one begun."""
-    found = _FAILED.search(match.string, match.end()) or _last(_BEGUN, match.string[: match.start()])
+    found = _FAILED.search(match.string, match.end()) or last_match(_BEGUN, match.string[: match.start()])
     return re.split(r"[^\w.-]", next(filter(None, found.groups()), ""))[0] if found else ""
 
 
-def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Return the last match, which is what ended the build; the same words may stand in what a tool printed before."""
     last = None
     for last in pattern.finditer(text):  # noqa: B007
         pass
@@ -132,7 +133,7 @@ _TRACEBACK = re.compile(
 
 def _raised(match: re.Match[str]) -> str | None:
     """The exception that the last traceback ends with."""
-    last = _last(_TRACEBACK, match[1])
+    last = last_match(_TRACEBACK, match[1])
     return last[2] if last else None
 
 

@@ -155,20 +155,24 @@ def _contents(place: Path) -> Iterator[bytes]:
 
 
 def _copy(podman: str, image: str, name: str) -> str:
-    shown = json.loads(_call(podman, "image", "inspect", image))[0]["Config"]
+    """Make a copy without triggers; returns its id. Raises `NoBase`."""
     # Without these options the copy would have the host's proxies among its variables, and more.
     options = ("--http-proxy=false", "--unsetenv", "TERM", "--unsetenv", "container")
     container = _call(podman, "create", *options, image, "true").strip()
-    if not container:
-        raise NoBase(f"the triggers of the base image {image} could not be left out")
     try:
-        own = json.dumps(shown.get("Cmd") or [], ensure_ascii=False)
-        made = _call(podman, "commit", "--quiet", "--format", "oci", "--change", f"CMD {own}", container, name).strip()
+        made = _commit(podman, image, container, name) if container else ""
     finally:
-        _call(podman, "rm", "--force", "--volumes", container)
+        _call(podman, "rm", "--force", "--ignore", "--volumes", container)
     if not made:
         raise NoBase(f"the triggers of the base image {image} could not be left out")
     return made
+
+
+def _commit(podman: str, image: str, container: str, name: str) -> str:
+    """Make an image of a container, with the command of the container's image; returns its id."""
+    shown = json.loads(_call(podman, "image", "inspect", image) or "[{}]")[0].get("Config") or {}
+    own = json.dumps(shown.get("Cmd") or [], ensure_ascii=False)
+    return _call(podman, "commit", "--quiet", "--format", "oci", "--change", f"CMD {own}", container, name).strip()
 
 
 def _call(podman: str, *arguments: str) -> str:

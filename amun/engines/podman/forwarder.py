@@ -18,6 +18,7 @@ import ipaddress
 import re
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from html import unescape
 from typing import Any
@@ -175,7 +176,7 @@ class _Server:
             await self.send(h11.EndOfMessage())
 
 
-class _Answering:
+class _Answering(ABC):
     """Takes one request after the other from a connection."""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,9 +205,9 @@ class _Answering:
                 return
             server.http.start_next_cycle()
 
+    @abstractmethod
     async def respond(self, server: _Server, request: h11.Request) -> bool:
         """Answer one request; returns whether there may be a next."""
-        raise NotImplementedError
 
 
 class Proxy(_Answering):
