@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from . import image_names, lock
+from . import image_names, lock, runner
 from .errors import Problem
 from .formats import HOME
 from .specification import Specification, Variable
@@ -47,6 +47,9 @@ PURPOSES = {
 """What each helper program that a step runs is there for."""
 
 _OF_PYTHON = ("get_pip.py", "settings.py", "installed.py")
+
+_PYTHON = {"python.sh": runner.programs()["python.sh"]}
+"""What finds a python3 that works, in a build as in a run."""
 
 _LINE_MAX = 8000
 # Builders read a Dockerfile by lines of at most 64 KiB, and buildah 1.28 takes a longer one for the end of the file.
@@ -130,7 +133,7 @@ def _venv(specification: Specification) -> Iterator[Step]:
         arguments.append("--upgrade-pip")
     if version := lock.python_version(specification.python.requirements_locked):
         arguments += ["--python", version]
-    step = _helper("venv.sh", *arguments, files={name: _program(name) for name in _OF_PYTHON})
+    step = _helper("venv.sh", *arguments, files={name: _program(name) for name in _OF_PYTHON} | _PYTHON)
     path = f'ENV PATH="{VENV}/bin:${{PATH:-{_DEFAULT_PATH}}}"'
     yield Step(step.comment, (*step.instructions, path), step.files)
 
@@ -168,7 +171,7 @@ def _loose(specification: Specification, private: str | None) -> Iterator[Step]:
 
 def _files(specification: Specification) -> Step:
     contents = {f"file-{index}": file.content.encode() for index, file in enumerate(specification.files)}
-    programs = {"packages.sh": _program("packages.sh")}
+    programs = {"packages.sh": _program("packages.sh"), **_PYTHON}
     step = _helper("finish.sh", *(file.path for file in specification.files), files=programs | contents)
     return Step(step.comment, (*step.instructions, f"ENV HOME={HOME}", f"WORKDIR {HOME}"), step.files)
 

@@ -10,9 +10,13 @@ elif [ -r /lib/apk/db/installed ]; then
     awk '/^P:/ { name = substr($0, 3) } /^V:/ { print "native", name, substr($0, 3) }' /lib/apk/db/installed
 fi
 
-for python in /opt/amun/venv/bin/python python3; do
-    if command -v "$python" >/dev/null 2>&1; then
-        "$python" -c '
+python=/opt/amun/venv/bin/python
+if [ ! -e $python ]; then
+    found=${0%packages.sh}python.found
+    /bin/sh "${0%packages.sh}python.sh" "$found" -c 'print("works")'
+    read -r python <"$found" || exit 0
+fi
+"$python" -c '
 try:
     from importlib.metadata import distributions
 except ImportError:  # before Python 3.8
@@ -24,6 +28,3 @@ for name, version in found:
     if name and version:
         print("python", name, version)
 '
-        break
-    fi
-done

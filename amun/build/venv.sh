@@ -41,11 +41,18 @@ while [ $# -gt 0 ]; do
 done
 
 # python3.6 may be there beside a python3 that is newer.
-for python in ${version:+"python$version" "python${version%.*}"} python3 none; do
-    if command -v "$python" >/dev/null 2>&1; then break; fi
+for python in ${version:+"python$version" "python${version%.*}"} none; do
+    if [ "$python" = none ] || "$python" -c '' >/dev/null 2>&1; then break; fi
 done
 if [ "$python" = none ]; then
-    fail "the base image has no python3, which Python packages need: add python3 to \`packages\` or choose another base"
+    /bin/sh $helpers/python.sh $helpers/python.found -c 'print("works")'
+    if ! read -r python <$helpers/python.found; then
+        remedy="add python3 to \`packages\` or choose another base"
+        if ! command -v python3 >/dev/null 2>&1; then
+            fail "the base image has no python3, which Python packages need: $remedy"
+        fi
+        fail "the python3 of the base image ($(command -v python3)) does not start, and Python packages need it: $remedy"
+    fi
 fi
 found=$("$python" -c 'import platform; print(platform.python_version())')
 case $found. in

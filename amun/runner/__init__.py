@@ -1,12 +1,12 @@
 """What runs inside the inspected image, mounted at /amun: nothing here is imported by the service.
 
-`hwinfo.sh` describes the node, in an init container. `runner.sh` finds a python3 and hands over to `runner.py`, or does
-the work itself where there is none. See `amun.framing` for what they print.
+`hwinfo.sh` describes the node, in an init container, where `python.sh` finds a python3 that works. `runner.sh` hands
+over to `runner.py`, or does the work itself where there is none. See `amun.framing` for what they print.
 """
 
 from importlib.resources import files
 
-PROGRAMS = ("runner.sh", "runner.py", "hwinfo.sh")
+PROGRAMS = ("runner.sh", "runner.py", "hwinfo.sh", "python.sh")
 
 
 def programs() -> dict[str, bytes]:

@@ -10,6 +10,10 @@
 # and nothing makes it fail: a run without a description is better than none.
 #
 # Two counts are added to cpu_info: `cores` (physical ones) and `sockets`; `count` is that of logical CPUs.
+#
+# Meanwhile python.sh finds the python3 that the runner can be run by, and writes its path into `python` beside OUTPUT. It
+# does so here because in the container of the script every process that was tried would count among the script's
+# children (getrusage(2)), and take its time.
 
 newline='
 '
@@ -395,6 +399,12 @@ describe() {
     cgroup
 }
 
+(
+    programs=${0%hwinfo.sh}
+    set -- "${1%/*}/python" -I -S -B "${programs}runner.py" --try
+    . "${programs}python.sh"
+) &
+search=$!
 describe 2>/dev/null
 document="{\"cpu_features\": ${features:-null}, \"cpu_info\": ${info:-null}, \"cpu_type\": ${type:-null}, \
 \"platform\": ${platform:-null}, \"memory\": ${memory:-null}, \"gpus\": [$gpus], \"cgroup\": ${cgroup:-null}}"
@@ -404,4 +414,5 @@ document="{\"cpu_features\": ${features:-null}, \"cpu_info\": ${info:-null}, \"c
     printf '%s\n' "$document" >"$1.new" && mv -f "$1.new" "$1" || printf '%s\n' "$document" >"$1"
 } 2>/dev/null
 [ ! -w "${3-}" ] || printf '{"cpu_info": %s, "gpus": [%s]}' "${info:-null}" "$gpus" >"$3"
+wait $search
 exit 0

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs one script as the first process of its container: runner.sh [--shell] [OPTION VALUE]... SCRIPT
 #
-# Where there is a python3, runner.py does all of it (see there for the options). Where there is none, this does it with
-# what every POSIX shell has built in: it frames what the script prints, line by line, and reports last. What a shell
+# Where a python3 works, runner.py does all of it (see there for the options). Where none does, this does it with what
+# every POSIX shell has built in: it frames what the script prints, line by line, and reports last. What a shell
 # cannot know it reports as null; a deadline is left to the engine; bytes of value 0 are lost; a line that does not fit
 # under the output limit, or in the reader's memory, is dropped whole with all after it; and the script finds SIGINT and
 # SIGQUIT ignored, as everything does that such a shell runs in the background.
@@ -20,12 +20,10 @@ longest_line=4000000
 newline='
 '
 
+# python.sh has found out, in the init container, which one works.
 with_python() {
-    for python in "$(command -v python3)" /usr/bin/python3 /usr/local/bin/python3 /usr/libexec/platform-python; do
-        if [ -f "$python" ] && [ -x "$python" ]; then
-            exec "$python" -I -S -B "${0%.sh}.py" "$@"
-        fi
-    done
+    [ -r "$home/hwinfo/python" ] && IFS= read -r python <"$home/hwinfo/python" && [ -x "$python" ] || return
+    exec "$python" -I -S -B "${0%.sh}.py" "$@"
 }
 
 options() {
@@ -311,7 +309,6 @@ inspect() {
 }
 
 with_shell() {
-    options "$@"
     look_around
     trap terminate TERM INT HUP
     # What is said of a run that is killed.
@@ -326,7 +323,9 @@ with_shell() {
 
 if [ "$1" = --shell ]; then
     shift
+    options "$@"
 else
+    options "$@"
     with_python "$@"
 fi
-with_shell "$@"
+with_shell

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,36 +12,10 @@ import requests
 from amun.engines.podman import bases
 from amun.engines.podman.command import Podman
 from amun.engines.podman.images import Images
-from amun.engines.podman.machine import for_settings
-from amun.settings import Settings
 from tests.conftest import Service, specification
+from tests.engine.conftest import Make
 
 pytestmark = pytest.mark.podman
-
-Make = Callable[..., str]
-
-
-@pytest.fixture
-def podman(base: str) -> Podman:
-    machine = for_settings(Settings())
-    return Podman(machine.podman, machine.environment)
-
-
-@pytest.fixture
-def make(podman: Podman, base: str, tmp_path: Path) -> Iterator[Make]:
-    """Makes an image of the operator's own from lines of a Dockerfile; returns its name."""
-    made: list[str] = []
-
-    def make_one(*lines: str, form: str = "docker") -> str:
-        made.append(f"localhost/amun-test/{secrets.token_hex(6)}:1")
-        (tmp_path / "Dockerfile").write_text("\n".join([f"FROM {base}", *lines, ""]))
-        podman.call("build", "--format", form, "--network", "none", "--tag", made[-1], str(tmp_path))
-        return made[-1]
-
-    yield make_one
-    for name in made:
-        image = podman.call("image", "inspect", "--format", "{{.Id}}", name).strip()
-        podman.call("image", "rm", "--force", "--ignore", name, f"{bases.UNTRIGGERED}:{image}")
 
 
 def configuration(podman: Podman, image: str) -> dict[str, Any]:

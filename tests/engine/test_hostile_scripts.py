@@ -266,7 +266,7 @@ def test_honest_inspections_notice_nothing(battle: Battle) -> None:
     for inspection_id in battle.honest:
         report = battle.report(inspection_id)
         assert battle.status(inspection_id)["phase"] == "succeeded"
-        assert report["stdout_text"] == f"/home/amun:\nhwinfo\n\n/home/amun/hwinfo:\ninfo.json\n{HONEST}"
+        assert report["stdout_text"] == f"/home/amun:\nhwinfo\n\n/home/amun/hwinfo:\ninfo.json\npython\n{HONEST}"
         assert report["stderr"] == "50000\n"
         assert report["usage"]["ru_utime"] < 5
         assert report["hwinfo"]["cpu_info"]["count"] >= 1

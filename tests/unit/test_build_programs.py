@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amun.build import get_pip, installed, settings
+from amun.runner import programs
 
 NATIVE = Path(get_pip.__file__).with_name("native.sh")
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
@@ -392,7 +393,11 @@ def test_what_is_installed_is_listed_by_what_the_image_has(shell: str, tmp_path:
     python = tmp_path / "python3"
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
-    command = [str(shutil.which(shell)), *(["sh"] if shell == "busybox" else []), str(NATIVE.with_name("packages.sh"))]
+    shutil.copy(NATIVE.with_name("packages.sh"), tmp_path)
+    # Without the places where the machine may have one of its own.
+    search = programs()["python.sh"].decode().replace(" $PATH /usr/bin /usr/local/bin;", " $PATH;")
+    (tmp_path / "python.sh").write_text(search)
+    command = [str(shutil.which(shell)), *(["sh"] if shell == "busybox" else []), str(tmp_path / "packages.sh")]
     listed = subprocess.run(
         command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
     )

@@ -2,8 +2,11 @@
 
 import json
 import os
+import runpy
 import shutil
+import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -243,4 +246,101 @@ def test_nowhere_to_write_fails_nothing(tmp_path):
 def test_a_reader_finds_all_of_the_file_or_none(tmp_path):
     for _ in range(2):
         subprocess.run(["sh", str(PROGRAM), str(tmp_path / "info.json")], check=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["info.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"info.json", "python"}
+
+
+ELSEWHERE = b"\x7fELF" + struct.pack(">BBBxxxxxxxxxHHI", 2, 2, 1, 2, 0x16, 1) + b"\0" * 40
+"""The header of a program for s390x (elf(5))."""
+
+SHIMS = {
+    "missing": b"#!/bin/sh\necho 'pyenv: python3: command not found' >&2\nexit 127\n",
+    "failing": b"#!/bin/sh\nexit 1\n",
+    "silent": b"#!/bin/sh\nexit 0\n",
+    "traceback": b"#!/bin/sh\necho 'Fatal Python error: init_fs_encoding' >&2\nkill -ABRT $$\n",
+    "python 2": b"#!/bin/sh\n[ $1 != -I ] || { echo 'Unknown option: -I' >&2; exit 2; }\necho works\n",
+    "too old": b"#!/bin/sh\necho 'too old' >&2; exit 1\n",
+    "without module": b'#!/bin/sh\nexec @PYTHON -I -S -c \'import runpy, sys\nsys.modules["resource"] = None\n'
+    b'path = sys.argv.pop(1)\nrunpy.run_path(path, run_name="__main__")\' "$4" --try\n',
+    "talking": b'#!/bin/sh\necho welcome; exec @PYTHON "$@"\n',
+    "talking after": b'#!/bin/sh\n@PYTHON "$@"; echo bye\n',
+    "without interpreter": b"#!/nowhere/python2\n",
+    "hanging": b"#!/bin/sh\nwhile :; do sleep 30; done\n",
+    "hanging and deaf": b"#!/bin/sh\ntrap '' TERM INT HUP\nwhile :; do sleep 30; done\n",
+    "wrong architecture": ELSEWHERE,
+    "empty": b"",
+    "not executable": None,
+    "directory": None,
+}
+
+
+@pytest.fixture(params=FOUND)
+def search(request, tmp_path):
+    """Run hwinfo.sh where PATH leads to false ones first; returns the python3 that it has found."""
+    text = PROGRAM.with_name("python.sh").read_text()
+    assert "\nseconds=10\n" in text
+    (tmp_path / "python.sh").write_text(text.replace("\nseconds=10\n", "\nseconds=1\n"))
+    shutil.copy(PROGRAM, tmp_path)
+    shutil.copy(PROGRAM.with_name("runner.py"), tmp_path)
+    works = tmp_path / "one that works" / "python3"
+    works.parent.mkdir()
+    works.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    works.chmod(0o755)
+
+    def run(*directories, also=f"{works.parent}:{os.environ['PATH']}"):
+        path = ":".join([*map(str, directories), also])
+        shell = [shutil.which(FOUND[request.param][0]), *FOUND[request.param][1:]]
+        command = [*shell, str(tmp_path / "hwinfo.sh"), str(tmp_path / "info.json")]
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60, env={"PATH": path})
+        assert (done.stdout, done.stderr) == (b"", b"")
+        assert json.loads((tmp_path / "info.json").read_text())["memory"]["total_bytes"]
+        return (tmp_path / "python").read_text()
+
+    run.works = f"{works}\n"
+    return run
+
+
+def shim(directory, kind):
+    directory.mkdir()
+    path = directory / "python3"
+    if kind == "directory":
+        path.mkdir()
+        return
+    path.write_bytes((SHIMS[kind] or b"").replace(b"@PYTHON", os.fsencode(sys.executable)))
+    path.chmod(0o644 if kind == "not executable" else 0o755)
+
+
+@pytest.mark.parametrize("kind", SHIMS)
+def test_a_python_that_cannot_run_the_runner_is_passed_over(search, tmp_path, kind):
+    shim(tmp_path / "shims", kind)
+    assert search(tmp_path / "shims") == search.works
+
+
+def test_several_false_ones_in_a_row_are_passed_over(search, tmp_path):
+    for kind in ("missing", "talking", "directory"):
+        shim(tmp_path / kind, kind)
+    assert search("/nowhere", *(tmp_path / kind for kind in ("missing", "missing", "talking", "directory")), "") == (
+        search.works
+    )
+
+
+def test_the_first_that_works_is_taken_as_the_script_would_find_it(search):
+    assert search() == search.works
+
+
+def test_a_hanging_one_is_given_up_where_there_is_no_sleep_either(search, tmp_path):
+    shim(tmp_path / "shims", "hanging")
+    (tmp_path / "shims" / "python3").write_text("#!/bin/sh\nread -r line </dev/zero\n")
+    assert search(tmp_path / "shims", also=search.works.rpartition("/")[0]) == search.works
+
+
+def test_who_has_very_many_hanging_ones_has_none(search, tmp_path):
+    for number in range(12):
+        shim(tmp_path / f"shims {number}", "hanging")
+    assert search(*(tmp_path / f"shims {number}" for number in range(12))) == ""
+
+
+def test_a_python_before_3_6_says_that_it_is_too_old(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 5, 10))
+    monkeypatch.setattr(sys, "argv", ["runner.py", "--try"])
+    with pytest.raises(SystemExit, match="too old"):
+        runpy.run_path(str(PROGRAM.with_name("runner.py")), run_name="__main__")

@@ -434,17 +434,19 @@ def test_a_missing_hwinfo_is_null(run, runner):
     assert run(runner, "#!/bin/sh\nexit 0").report["hwinfo"] is None
 
 
-def test_the_shell_hands_over_to_python_where_there_is_one(run):
+def test_the_shell_hands_over_to_the_python_that_works(run, tmp_path):
+    (tmp_path / "hwinfo").mkdir()
+    (tmp_path / "hwinfo" / "python").write_text(f"{sys.executable}\n")
     found = run(["sh", str(PROGRAMS / "runner.sh")], "#!/bin/sh\nexit 2")
     assert (found.exit_code, len(found.report["usage"])) == (2, 16)
 
 
-def test_a_python_that_lacks_a_module_hands_back_to_the_shell(run):
-    code = (
-        "import runpy, sys; sys.modules['resource'] = None; path = sys.argv.pop(1);"
-        "runpy.run_path(path, run_name='__main__')"
-    )
-    found = run([sys.executable, "-c", code, str(PROGRAMS / "runner.py")], "#!/bin/sh\necho here; exit 2")
+@pytest.mark.parametrize("noted", [None, "", "\n", "/nowhere/python3\n", "/etc/os-release\n"])
+def test_the_shell_does_it_itself_where_no_python_works(run, tmp_path, noted):
+    if noted is not None:
+        (tmp_path / "hwinfo").mkdir()
+        (tmp_path / "hwinfo" / "python").write_text(noted)
+    found = run(["sh", str(PROGRAMS / "runner.sh")], "#!/bin/sh\necho here; exit 2")
     assert (found.stdout, found.exit_code, len(found.report["usage"])) == (b"here\n", 2, 2)
 
 

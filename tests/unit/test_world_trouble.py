@@ -633,7 +633,7 @@ def test_a_package_that_is_not_to_be_had_fails_the_build_as_it_would(stage: Stag
 
 def test_programs_of_amun_run_as_in_a_container(stage: Stage) -> None:
     programs = Path(amun.runner.__file__).parent
-    files = {name: (programs / name).read_text() for name in ("runner.sh", "runner.py", "hwinfo.sh")}
+    files = {name: (programs / name).read_text() for name in amun.runner.PROGRAMS}
     data = {**files, "script": "#!/bin/sh\necho $HOME; echo err >&2; exit 3\n"}
     stage.store.create("ConfigMap", {"metadata": {"name": "runner"}, "data": data})
     mounts = [{"name": "amun", "mountPath": "/amun"}, {"name": "hwinfo", "mountPath": "/home/amun/hwinfo"}]

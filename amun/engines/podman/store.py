@@ -47,7 +47,7 @@ from .files import CorruptState
 
 Value = TypeVar("Value")
 
-MOUNTED = ("runner.sh", "runner.py", "hwinfo.sh")
+MOUNTED = ("runner.sh", "runner.py", "hwinfo.sh", "python.sh")
 """Files of `amun.runner` that every run finds in /amun, beside its script."""
 
 UNREADABLE = Specification.restore({"base": "unknown"})

@@ -1,0 +1,62 @@
+"""Images, and files placed in them, with which little or nothing starts: what still runs, and who is blamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Service, specification
+from tests.engine.conftest import Make
+
+pytestmark = pytest.mark.podman
+
+SCRIPT = "#!/bin/sh\necho '{\"a\": 1}'\nexit 3\n"
+
+BUSY = "import time\\nwhile time.process_time() < 2: pass\\nraise SystemExit(1)"
+
+
+def shim(text: str, path: str = "/usr/local/bin/python3") -> str:
+    """The line of a Dockerfile that puts a program there."""
+    return f"RUN rm -f {path} && printf '%b' '#!/bin/sh\\n{text}\\n' >{path} && chmod 755 {path}"
+
+
+def report_of(service: Service, base: str, **more: Any) -> dict[str, Any]:
+    inspection_id = service.submit(specification(base, SCRIPT, **more))
+    status = service.wait(inspection_id)
+    assert [pod["reason"] for pod in status["job"]["pods"]] == ["NonZeroExit"], status
+    assert [pod["attempt"] for pod in status["job"]["pods"]] == [1]
+    report: dict[str, Any] = service.client.result(inspection_id)["result"]
+    assert (report["exit_code"], report["stdout"]) == (3, {"a": 1})
+    return report
+
+
+@pytest.mark.parametrize(
+    "text", ["exit 127", "while :; do sleep 9; done", f'exec /usr/bin/python3 -c "$(printf "{BUSY}")"'],
+    ids=["missing", "hanging", "busy"],
+)  # fmt: skip
+def test_a_python_that_does_not_start_is_passed_over_for_one_that_does(service: Service, make: Make, text: str) -> None:
+    usage = report_of(service, make(shim(text)))["usage"]
+    assert usage["ru_maxrss"] is not None
+    assert usage["ru_utime"] + usage["ru_stime"] < 1  # what was tried is no child of the script's
+
+
+def test_where_no_python_starts_the_shell_runs_the_script(service: Service, make: Make) -> None:
+    usage = report_of(service, make(shim("exit 127"), shim("kill -ABRT \\$\\$", "/usr/bin/python3")))["usage"]
+    assert (usage["ru_maxrss"], usage["ru_utime"] is None) == (None, False)
+
+
+def test_a_file_in_the_place_of_python_is_no_obstacle(service: Service, base: str) -> None:
+    usage = report_of(service, base, files=[{"path": "/usr/bin/python3", "content": "#!/bin/sh\n"}])["usage"]
+    assert (usage["ru_maxrss"], usage["ru_utime"] is None) == (None, False)
+
+
+def test_a_build_passes_over_a_python_that_does_not_start(service: Service, make: Make) -> None:
+    report_of(service, make(shim("exit 127")), python_packages=["pip"])  # which is there: nothing is asked for it
+
+
+def test_a_build_that_finds_no_python_says_which_one_does_not_start(service: Service, make: Make) -> None:
+    base = make(shim("exit 127"), "RUN rm -f /usr/bin/python3*")
+    inspection_id = service.submit(specification(base, SCRIPT, python_packages=["pip"]))
+    build = service.wait(inspection_id)["build"]
+    assert "the python3 of the base image (/usr/local/bin/python3) does not start" in build["message"]
