@@ -45,6 +45,7 @@ reachable() {
     done
 }
 
+# place CONTENT PATH: the file as a whole, so that a library that this shell uses does not change under it.
 place() {
     case $2 in
         "$home"/*) umask 000 ;;
@@ -55,11 +56,15 @@ place() {
     kept "${parent%/}/${2##*/}"
     reachable "${2%/*}"
     reachable "${parent%/}"
-    if [ -L "$2" ]; then rm -f "$2"; fi
-    cat "$1" >"$2"
-    chmod 0644 "$2"
+    if [ -d "$2" ]; then fail "$2 is a directory in the base image: no file can be there"; fi
+    chmod 0644 "$1"
+    mv -f "$1" "$2"
+    /bin/sh -c : || fail "with the file at $2, /bin/sh does not start, which every run needs: choose another path"
 }
 
+for directory in /amun $home/hwinfo; do
+    if [ -e $directory ] && [ ! -d $directory ]; then fail "$directory of the base image has to be a directory: each run gets one there"; fi
+done
 for directory in $home /opt/amun; do
     mkdir -p $directory
     there=$(cd -P $directory && pwd -P)

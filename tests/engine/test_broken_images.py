@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import pytest
@@ -60,3 +61,51 @@ def test_a_build_that_finds_no_python_says_which_one_does_not_start(service: Ser
     inspection_id = service.submit(specification(base, SCRIPT, python_packages=["pip"]))
     build = service.wait(inspection_id)["build"]
     assert "the python3 of the base image (/usr/local/bin/python3) does not start" in build["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/bin/sh",
+        "/usr/bin/dash",
+        "/lib/x86_64-linux-gnu/libc.so.6",
+        "/lib64/ld-linux-x86-64.so.2",
+    ],
+)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="libraries have other names on this machine")
+def test_a_file_without_which_no_shell_starts_fails_the_build_and_is_named(
+    service: Service, base: str, path: str
+) -> None:
+    inspection_id = service.submit(specification(base, SCRIPT, files=[{"path": path, "content": "x"}]))
+    status = service.wait(inspection_id)
+    assert status["phase"] == "build_failed"
+    assert f"with the file at {path}, /bin/sh does not start" in status["build"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/tmp", "/bin", "/usr/share"])
+def test_a_file_in_the_place_of_a_directory_fails_the_build_and_is_named(
+    service: Service, base: str, path: str
+) -> None:
+    inspection_id = service.submit(specification(base, SCRIPT, files=[{"path": path, "content": "x"}]))
+    assert f"ERROR: {path} is a directory in the base image" in service.wait(inspection_id)["build"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/usr/bin/env", "/etc/passwd", "/etc/ld.so.preload", "/etc/nsswitch.conf", "/bin/cat"]
+)
+def test_any_other_file_is_no_obstacle_to_the_run(service: Service, base: str, path: str) -> None:
+    report_of(service, base, files=[{"path": path, "content": "x\n"}])
+
+
+@pytest.mark.parametrize("path", ["/amun", "/home/amun/hwinfo"])
+def test_a_base_with_a_file_where_runs_get_a_directory_fails_the_build(service: Service, make: Make, path: str) -> None:
+    base = make(f"RUN mkdir -p /home/amun && touch {path}")
+    build = service.wait(service.submit(specification(base, SCRIPT)))["build"]
+    assert f"ERROR: {path} of the base image has to be a directory" in build["message"]
+
+
+@pytest.mark.parametrize("closed", ["/usr/bin", "/usr/lib", "/usr/bin/dash"])
+def test_an_image_whose_shell_only_root_may_start_is_its_own_fault(service: Service, make: Make, closed: str) -> None:
+    status = service.wait(service.submit(specification(make(f"RUN chmod 0700 {closed}"), SCRIPT)))
+    (pod,) = status["job"]["pods"]
+    assert (status["phase"], pod["attempt"], pod["reason"]) == ("failed", 1, "StartError")

@@ -301,6 +301,17 @@ class TestItems:
         (state,) = seen(asked, [reported(pod)], None, None, ATTEMPTS)
         assert (state.outcome, state.reason, state.hardware_match) == ("error", "HardwareMismatch", False)
 
+    @pytest.mark.parametrize(("code", "outcome"), [(1, "failed"), (127, "failed"), (137, "error")])
+    def test_an_image_in_which_the_init_container_fails_is_at_fault(self, code: int, outcome: str) -> None:
+        # https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#detailed-behavior: with restartPolicy
+        # Never the whole pod has failed; the others wait.
+        inspection, (pod,), _ = scene("exit3")
+        pod["status"]["initContainerStatuses"][0]["state"]["terminated"] |= {"exitCode": code, "reason": "Error"}
+        pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "PodInitializing"}}
+        (state,) = seen(inspection, [pod], None, None, 1)
+        assert (state.state, state.outcome) == ("terminated", outcome)
+        assert (state.reason == "StartError") is (outcome == "failed")
+
 
 def test_why_pods_are_not_made_is_told_by_events() -> None:
     message = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: count/pods=1'

@@ -8,6 +8,7 @@ than for one.
 from __future__ import annotations
 
 import json
+import signal
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,9 @@ from .records import Reason
 
 CONTAINER = "run"
 HWINFO = "hwinfo"
+
+KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+"""Exit codes of a container that was ended from outside."""
 
 Pod = Mapping[str, Any]
 Job = Mapping[str, Any]
@@ -141,10 +145,13 @@ def ended_by_itself(pod: Pod) -> bool:
 
 def outcome(pod: Pod) -> Outcome:
     """What the cluster knows of how a pod's script ended."""
-    status, ending = pod.get("status") or {}, _ending(pod, CONTAINER) or _ending(pod, HWINFO) or {}
+    status, script = pod.get("status") or {}, _ending(pod, CONTAINER)
+    ending = script or _ending(pod, HWINFO) or {}
     annotations = pod["metadata"].get("annotations") or {}
     own = "Cancelled" if names.STOPPED in annotations else None
     reason = own or disrupted(pod) or status.get("reason") or ending.get("reason")
+    if script is None and reason == "Error" and ending["exitCode"] not in KILLED:
+        reason = "StartError"  # hwinfo.sh fails for nothing else
     return Outcome(
         exit_code=ending.get("exitCode"),
         reason=reason,

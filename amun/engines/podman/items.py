@@ -8,6 +8,7 @@ script is never run twice unless the platform (not the script) failed it, which 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -49,8 +50,13 @@ OOM = "oom"
 """A file that conmon creates, where podman was called, when memory runs out in a container and control groups are of
 version 1. Podman looks for it elsewhere."""
 
-NO_SHELL = "attempted to invoke a command that was not found"
-"""What podman says of an image without /bin/sh."""
+NO_SHELL = re.compile(
+    r"attempted to invoke a command that was not found"
+    r"|exec:? \"?/bin/sh\"?: |open executable: "
+    r"|init container \S+ exited with code (?!137|143)"
+)
+"""What podman, runc and crun say of an image without a /bin/sh that starts. The init container fails for nothing else,
+unless it is killed."""
 
 
 class ImageGone(Exception):
@@ -352,7 +358,7 @@ class Items:
 
     def _outcome(self, run: Run, state: ItemState, container: Container | None, refusal: str | None) -> report.Outcome:
         if refusal is not None:
-            return report.Outcome(reason="StartError" if NO_SHELL in refusal else "PodStartFailed")
+            return report.Outcome(reason="StartError" if NO_SHELL.search(refusal) else "PodStartFailed")
         if container is None or container.running:  # removed by somebody, or its monitor was killed
             lost = "PodDeleted" if container is None else "NodeLost"
             return report.Outcome(reason=run.stop_reason or lost, started_at=state.started_at)
