@@ -351,6 +351,8 @@ def verdict(
         return Verdict("failed", "StorageLimitExceeded", "The run wrote more to its disk than it may.")
     if report["exit_code"] and report["oom_killed"]:
         return Verdict("failed", "OOMKilled", "The run needed more memory than it had requested.")
+    if outcome.reason == "DiskFull":
+        return Verdict("error", "DiskFull", "The disk of the service was full.")
     if report["deadline_exceeded"]:
         return Verdict("failed", "DeadlineExceeded", "The script was still running at its deadline.")
     if report["usage"]["ru_utime"] is None:

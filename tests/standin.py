@@ -1,9 +1,9 @@
 """A base image whose package manager does as it is told, so that tests need no network and know how long builds take.
 
-Packages of it are made by name: `slow(4)` takes four seconds to install, `hog(80)` takes 80 MiB of memory, `missing()`
-is not to be had. Each name is new, or the builder's layer cache would do no work at all. Each time the package manager
-installs anything it prints a token of its own (`tokens`), by which the times that a build was really worked at can be
-counted.
+Packages of it are made by name: `slow(4)` takes four seconds to install, `hog(80)` takes 80 MiB of memory,
+`chatty(80)` prints 80 bytes and does not end, `missing()` is not to be had. Each name is new, or the builder's layer
+cache would do no work at all. Each time the package manager installs anything it prints a token of its own (`tokens`),
+by which the times that a build was really worked at can be counted.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ for word; do
                 left=$((left - 1))
             done
             echo "$word: installed"
+            ;;
+        chatty-*)
+            size=${word#chatty-}
+            yes "$word" | head -c "${size%%-*}"
+            sleep 600
             ;;
         hog-*)
             size=${word#hog-}
@@ -80,6 +85,11 @@ def quick() -> str:
 def slow(seconds: int) -> str:
     """A package that takes its time."""
     return f"slow-{seconds}-{secrets.token_hex(4)}"
+
+
+def chatty(size: int) -> str:
+    """A package that prints so many bytes, and does not end."""
+    return f"chatty-{size}-{secrets.token_hex(4)}"
 
 
 def hog(mebibytes: int) -> str:

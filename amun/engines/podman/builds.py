@@ -25,11 +25,12 @@ from ...logs import logger
 from ...masking import Mask
 from ...settings import Settings
 from ...unexpected import Unexpected
-from . import bases, cgroups, files, steps
-from .command import Podman
+from . import bases, cgroups, files, room, steps
+from .command import NO_ROOM, Podman
 from .disk import DiskGuard
 from .machine import Machine
 from .namespace import build_command
+from .room import Room
 from .store import BuildRecord, Declared, Store
 
 IMAGE = "localhost/amun/environment"
@@ -79,6 +80,7 @@ class Builds:
         self._watched: dict[str, threading.Thread] = {}
         self._stopping: dict[str, threading.Thread] = {}
         self._unexpected = Unexpected()
+        self._room = Room(settings.state_dir)
         self._guards: dict[str, tuple[int, DiskGuard]] = {}
 
     def running(self) -> int:
@@ -96,7 +98,12 @@ class Builds:
         if state.state == "running":
             self._watch(build)
         elif self.running() < self._limit:
-            self._begin(build)
+            try:
+                self._begin(build)
+            except files.DiskFull as exc:
+                self._without_room(build, exc)
+            else:
+                self._room.over(build)
 
     def enforce_deadline(self, declared: Declared) -> None:
         """End a build for an inspection that allows it no more time than it has taken; for others it goes on."""
@@ -125,7 +132,9 @@ class Builds:
         log, disk = self._settings.build_log_limit, self._settings.build_storage_limit
         for build in list(self._watched):
             path = self._store.build_path(build)
-            if _size(path / "log") - (_number(path / "begun") or 0) > log:
+            if self._room.filled_by(build, path / "log"):
+                self._end(build)  # why is noted when there is room
+            elif _size(path / "log") - (_number(path / "begun") or 0) > log:
                 self.stop(build, "LogLimitExceeded", f"The build printed more than {log} bytes.")
             elif self._wrote_too_much(build):
                 self.stop(build, "StorageLimitExceeded", f"A step of the build wrote more than {disk} bytes to disk.")
@@ -175,7 +184,6 @@ class Builds:
 
     def _begin(self, build: str) -> None:
         record, path = self._store.build_record(build), self._store.build_path(build)
-        attempt = (_number(path / "attempt") or 0) + 1
         with files.disk_errors():
             if (path / AGAIN).exists():
                 self._store.limit_build(build, self._most_allowed(record))
@@ -183,14 +191,14 @@ class Builds:
             for name in ("exit", "image", NOTES, AGAIN):
                 (path / name).unlink(missing_ok=True)
             (path / "mark").mkdir(exist_ok=True)
-            files.write(path / "attempt", str(attempt))
+            (path / "lock").touch(mode=0o600)
             files.write(path / "begun", str(_size(path / "log")))
         if self._machine.build_group is not None:
             cgroups.limit_build(build, self._settings.build_pids_limit)
         state = BuildState(state="running", started_at=clock.now())
         self._store.keep_build(build, state)
         self._spawn(path, self._arguments(record, path))
-        logger.info("build started", build=build, environment=record.environment, attempt=attempt)
+        logger.info("build started", build=build, environment=record.environment, attempt=_attempt(path))
         self._watch(build)
 
     def _most_allowed(self, record: BuildRecord) -> Allowance:
@@ -251,12 +259,16 @@ class Builds:
             if build in self._stopping:
                 self._stopping[build].join()  # or it would end the next attempt, too
             self._conclude(build)
+            self._room.over(build)
+        except files.DiskFull as exc:
+            self._without_room(build, exc)
+            time.sleep(RETRY_AFTER)
         except EngineUnavailable as exc:  # the next step tries again
             logger.warning("build not concluded", build=build, error=str(exc))
             time.sleep(RETRY_AFTER)
         except Exception:
             if self._unexpected.too_often(build, "build not concluded"):
-                self._give_up(build)
+                self._give_up(build, unexpected.REASON, unexpected.MESSAGE)
             time.sleep(RETRY_AFTER)
         finally:
             self._stopping.pop(build, None)
@@ -264,12 +276,17 @@ class Builds:
             del self._watched[build]
             self._changed()
 
-    def _give_up(self, build: str) -> None:
-        given_up = replace(
-            BuildState("terminated", "error", unexpected.REASON, unexpected.MESSAGE), finished_at=clock.now()
-        )
-        with files.disk_errors():
-            self._store.keep_build(build, given_up)
+    def _without_room(self, build: str, exc: files.DiskFull) -> None:
+        """The disk is full: what was to be kept is tried again by the next step, until that is of no use."""
+        logger.warning("no room for a build", build=build, error=str(exc))
+        if self._room.too_often(build, self._store.build_path(build) / "log"):
+            with suppress(files.DiskFull):
+                self._give_up(build, room.REASON, room.MESSAGE)
+                self._room.over(build)
+
+    def _give_up(self, build: str, reason: str, message: str) -> None:
+        given_up = replace(self._state(build), state="terminated", outcome="error", reason=reason, message=message)
+        self._store.keep_build(build, replace(given_up, finished_at=clock.now()))
 
     def _conclude(self, build: str) -> None:
         """Keep what became of a build that has ended, or begin it again where something killed it."""
@@ -287,10 +304,15 @@ class Builds:
         elif _said_why(log):
             reason, message = failed_step(log)
             ended = BuildState(outcome="failed", reason=reason, message=message, exit_code=code)
+            if NO_ROOM.search(message):
+                ended = replace(ended, outcome="error", reason=room.REASON, message=room.MESSAGE)
+        elif self._room.by_itself(build):
+            steps.kill(path)
+            ended = BuildState(outcome="error", reason=room.REASON, message=room.MESSAGE, exit_code=code)
         else:
             steps.kill(path)
-            if (_number(path / "attempt") or 1) < self._attempts:
-                return self._put_back(build, "The build was killed; it begins again.")
+            if (attempt := _attempt(path)) < self._attempts:
+                return self._put_back(build, attempt + 1, "The build was killed; it begins again.")
             message = f"The build was killed {self._attempts} times before it could end."
             ended = BuildState(outcome="error", reason="BuildKilled", message=message, exit_code=code)
         started = self._state(build).started_at
@@ -351,14 +373,14 @@ class Builds:
         """A limit has ended the build that others allow more: from the next attempt on it has the largest limits."""
         path = self._store.build_path(build)
         files.write(path / AGAIN, "")
-        (path / "attempt").unlink(missing_ok=True)
-        self._put_back(build, "The build came to a limit; it begins again with larger ones.")
+        self._put_back(build, 1, "The build came to a limit; it begins again with larger ones.")
 
-    def _put_back(self, build: str, why: str) -> None:
-        """The build waits for its turn again; its log says why."""
+    def _put_back(self, build: str, attempt: int, why: str) -> None:
+        """The build waits for its turn again, which will be that attempt; its log says why."""
         path = self._store.build_path(build)
         with files.disk_errors(), (path / "log").open("a") as log:
             log.write(f"\n{why}\n\n")
+        files.write(path / "attempt", str(attempt))
         (path / "started.json").unlink(missing_ok=True)
         logger.warning("build begins again", build=build, why=why)
 
@@ -378,6 +400,11 @@ nobody knows; or somebody removed an image, and with it the cached layer that th
 def _said_why(log: str) -> bool:
     """Whether podman lived to say why the build failed; a killed one says nothing, and may even exit with 0."""
     return any(line.startswith("Error:") and not line.endswith(NO_ANSWER) for line in log.splitlines()[-5:])
+
+
+def _attempt(build: Path) -> int:
+    """Which attempt the build in this directory is at, from 1 on."""
+    return _number(build / "attempt") or 1
 
 
 def _number(path: Path) -> int | None:

@@ -27,6 +27,14 @@ class PodmanError(EngineUnavailable):
     """Podman ran and refused; the message is the last of what it said."""
 
 
+class PodmanFull(PodmanError, files.DiskFull):
+    """Podman had no room on its disk, or on ours."""
+
+
+NO_ROOM = re.compile(rf"\b({'|'.join(os.strerror(number) for number in files.FULL)})\b", re.IGNORECASE)
+"""What programs say then (strerror(3)); Go begins it with a small letter."""
+
+
 class Podman:
     """The podman program with the configuration that suits this machine."""
 
@@ -71,7 +79,8 @@ class Podman:
         if done.returncode == NOT_FOUND:
             raise EngineUnavailable("podman cannot be run: there is no such program.")
         if done.returncode != 0:
-            raise PodmanError(last_error(done.stderr) or f"podman {what} failed ({done.returncode}).")
+            error = last_error(done.stderr) or f"podman {what} failed ({done.returncode})."
+            raise (PodmanFull if NO_ROOM.search(error) else PodmanError)(error)
         return done.stdout.decode(errors="replace")
 
     def on_files(self, *command: str, timeout: float) -> bytes:

@@ -6,6 +6,7 @@ A lock is `flock`: it goes with the process that holds it, whatever kills that.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -26,15 +27,24 @@ class CorruptState(Unreadable):
         self.path = path
 
 
+class DiskFull(EngineUnavailable):
+    """There is no room for what is to be kept."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space, no more of it for this user, no file as large."""
+
+
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn what the disk refuses (full, read-only, no rights) into `EngineUnavailable`; a missing file passes."""
+    """Turn what the disk refuses into `EngineUnavailable`, or `DiskFull`; a missing file passes."""
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as exc:
-        raise EngineUnavailable(f"The state directory cannot be used: {exc.strerror or exc}.") from exc
+        kind = DiskFull if exc.errno in FULL else EngineUnavailable
+        raise kind(f"The state directory cannot be used: {exc.strerror or exc}.") from exc
 
 
 def write(path: Path, content: bytes | str, mode: int = 0o600) -> None:

@@ -22,11 +22,12 @@ from ...inspection import Inspection, ItemState
 from ...logs import logger
 from ...settings import Settings
 from ...unexpected import Unexpected
-from . import files, pods, tail
+from . import files, pods, room, tail
 from .command import Podman, PodmanError
 from .container import Container
 from .disk import DiskGuard
 from .machine import Machine
+from .room import Room
 from .store import Store
 from .watch import Watch
 
@@ -105,6 +106,7 @@ class Items:
         self._image_gone = image_gone
         self._runs: dict[tuple[str, int], Run] = {}
         self._unexpected = Unexpected()
+        self._room = Room(settings.state_dir)
         self._reporting = threading.Lock()  # one at a time: a report takes many times what a script printed
 
     def running(self) -> int:
@@ -165,6 +167,9 @@ class Items:
         except ImageGone:
             log.warning("image is gone, building it again", image=run.image)
             self._image_gone(run.inspection.id)
+        except files.DiskFull as exc:
+            log.warning("item interrupted", error=str(exc))
+            return not (self._room.too_often(run.pod, self._log(run)) and self._ended_without_room(run))
         except EngineUnavailable as exc:
             log.warning("item interrupted", error=str(exc))
             return True
@@ -172,28 +177,39 @@ class Items:
             if not self._unexpected.too_often(run.pod, "item interrupted"):
                 return True
             self.give_up(run.inspection.id, run.item, unexpected.REASON, unexpected.MESSAGE)
+        self._room.over(run.pod)
+        return False
+
+    def _ended_without_room(self, run: Run) -> bool:
+        """End an item of which no more can be kept than that; False if not even that can be, yet."""
+        with contextlib.suppress(files.DiskFull):
+            self.give_up(run.inspection.id, run.item, room.REASON, room.MESSAGE)
+            return True
         return False
 
     def give_up(self, inspection_id: str, item: int, reason: str, message: str) -> None:
         """Have an item end as the platform's error, whatever it does."""
         with contextlib.suppress(InspectionNotFound):
-            state = ItemState(item, "terminated", "error", reason, message, finished_at=clock.now(), node=self._node)
-            self._store.keep_item(inspection_id, state)
+            state = replace(self._state(inspection_id, item), state="terminated", outcome="error", node=self._node)
+            ended = replace(state, reason=reason, message=message, finished_at=clock.now())
+            self._store.keep_item(inspection_id, ended)
 
     def _play_to_the_end(self, run: Run) -> None:
-        state = self._state(run)
+        state = self._state(run.inspection.id, run.item)
         while state.outcome is None:
             state = self._attempt(run, state)
 
-    def _state(self, run: Run) -> ItemState:
+    def _state(self, inspection_id: str, item: int) -> ItemState:
         try:
-            return self._store.item(run.inspection.id, run.item)
+            return self._store.item(inspection_id, item)
         except files.CorruptState as exc:
             files.set_aside(exc.path)
-            return self._state(run)
+            return self._state(inspection_id, item)
 
     def _attempt(self, run: Run, state: ItemState) -> ItemState:
         """Run the script, or take up a run of it, and keep what came of it; or ask for another attempt."""
+        if state.state == "waiting" and state.attempt > 1:
+            self._put_by(run, state.attempt - 1)
         container = self._take_up(run) if state.state == "running" or self._script_has_run(run) else None
         refusal = None
         if container is None and not self._script_has_run(run):
@@ -204,7 +220,8 @@ class Items:
             # One that has ended already needs no watching, and no second look.
             started = container.started_at or state.started_at
             state = replace(state, state="running", node=self._node, container=pods.CONTAINER, started_at=started)
-            self._store.keep_item(run.inspection.id, state)
+            with contextlib.suppress(files.DiskFull):  # that it runs was kept before it did
+                self._store.keep_item(run.inspection.id, state)
             self._watch(run, container)
         if container is None or container.running:
             container = self._container(run)
@@ -223,20 +240,24 @@ class Items:
         return ended
 
     def _may_start_again(self, run: Run, ended: ItemState) -> bool:
-        """Whether the platform failed this attempt; the same node would be the wrong one again."""
-        at_fault = ended.outcome == "error" and ended.reason != "HardwareMismatch"
+        """Whether the platform failed this attempt, and may not again: the node would be as wrong, its disk as full."""
+        at_fault = ended.outcome == "error" and ended.reason != "HardwareMismatch" and not self._room.by_itself(run.pod)
         return at_fault and run.stop_reason is None and ended.attempt < self._settings.attempts
 
     def _again(self, run: Run, ended: ItemState) -> ItemState:
-        """The platform failed this attempt: its log is put by, and the next one may begin."""
+        """The platform failed this attempt: before anything else is done about it, the next one is counted."""
+        state = ItemState(item=run.item, attempt=ended.attempt + 1, reason="Restarting", message=ended.message)
+        self._store.keep_item(run.inspection.id, state)
         logger.warning("item starts again", inspection_id=run.inspection.id, item=run.item, reason=ended.reason)
+        return state
+
+    def _put_by(self, run: Run, attempt: int) -> None:
+        """Remove what an attempt that the platform failed has left but for its log, which is put by."""
         self._clear_away(run)
         log = self._log(run)
         if log.exists():
-            log.replace(log.with_name(f"log.{ended.attempt}"))
-        state = ItemState(item=run.item, attempt=ended.attempt + 1, reason="Restarting", message=ended.message)
-        self._store.keep_item(run.inspection.id, state)
-        return state
+            with files.disk_errors():
+                log.replace(log.with_name(f"log.{attempt}"))
 
     # -- start --------------------------------------------------------------------------------------------------
 
@@ -290,6 +311,8 @@ class Items:
         file.with_name(OOM).unlink(missing_ok=True)
         try:
             self._podman.call_locked(self._starting(run), *arguments, str(file), place=file.parent, timeout=300)
+        except files.DiskFull:
+            raise
         except PodmanError as exc:
             if "image not known" in str(exc):
                 raise ImageGone from exc
@@ -322,6 +345,8 @@ class Items:
                     run.stop("DeadlineExceeded")
                 elif guard.exceeded():
                     run.stop("StorageLimitExceeded")
+                elif self._room.filled_by(run.pod, self._log(run)):
+                    run.stop(room.REASON)
                 if run.stop_reason is not None:
                     grace = self._settings.grace if run.stop_reason == "Cancelled" else 0
                     self._podman.call("stop", "--ignore", "--time", str(grace), run.container, timeout=grace + 60)
@@ -340,8 +365,9 @@ class Items:
         sent = run.inspection.script_sha256 or ""
         settings = self._settings
         document = report.assemble(frames, outcome, sent, hardware, settings.report_limit, settings.thresholds)
-        if outcome.reason == "PodDeleted" and document["usage"]["ru_utime"] is not None and not document["signal"]:
-            outcome = replace(outcome, reason=None)  # the script had ended by itself
+        doubted = run.stop_reason is None and outcome.reason in ("PodDeleted", room.REASON)
+        if doubted and document["usage"]["ru_utime"] is not None and not document["signal"]:
+            outcome = replace(outcome, reason=None)  # the script had ended by itself, and what it said is all there
         found = report.verdict(document, outcome, hardware, sent)
         ended = replace(
             state,
@@ -364,7 +390,7 @@ class Items:
             return report.Outcome(reason=run.stop_reason or lost, started_at=state.started_at)
         return report.Outcome(
             exit_code=container.exit_code,
-            reason=run.stop_reason,
+            reason=run.stop_reason or (room.REASON if self._room.wanting(run.pod) else None),
             oom_killed=container.oom_killed or self._log(run).with_name(OOM).exists(),
             started_at=container.started_at,
             finished_at=container.finished_at,
