@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from . import archive, engines
-from .engines.podman import baseimage, buildenvironment, checks
+from .engines.podman import baseimage, buildenvironment, checks, images
 from .engines.podman.command import Podman
 from .engines.podman.facts import gather
 from .engines.podman.machine import Check, Machine, for_settings
@@ -65,8 +65,14 @@ def _images(machine: Machine) -> Sequence[Check]:
     refusal = baseimage.registry_answers()
     why = "It answers." if refusal is None else f"It does not answer: {refusal}. Only images that are here can be used."
     registry = Check("registry", refusal is None, "docker.io", why, needed=False)
-    present = machine.usable and baseimage.present(Podman(machine.podman, machine.environment))
-    return registry, checks.base_image(gather(machine.environment), present, refusal is None)
+    podman = Podman(machine.podman, machine.environment)
+    present = machine.usable and baseimage.present(podman)
+    base = checks.base_image(gather(machine.environment), present, refusal is None)
+    try:
+        half = checks.whole_images(images.half_written(podman))
+    except EngineUnavailable as exc:
+        half = Check("images", False, "unknown", str(exc), needed=False)
+    return registry, base, half
 
 
 def archive_checks(settings: Settings) -> Sequence[Check]:

@@ -6,7 +6,7 @@ Every function here takes facts and gives checks; what has to be tried out is in
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .buildenvironment import BuildEnvironment
@@ -155,6 +155,17 @@ def base_image(facts: Facts, present: bool, registry: bool) -> Check:
         return Check(name, True, "mmdebstrap", "It is made of Debian's packages when it is needed.", needed=False)
     why = "It is not there, and neither a registry nor mmdebstrap is."
     return Check(name, False, "none", why, install(facts, "mmdebstrap"), needed=False)
+
+
+def whole_images(half: Sequence[str]) -> Check:
+    """Images of which a part is missing: a build was killed, or had no room, while it wrote one."""
+    name = "images"
+    if not half:
+        return Check(name, True, "whole", "Podman can list them all.", needed=False)
+    why = "While there are half-written images, `podman images` and `podman image prune` fail for everybody."
+    return Check(
+        name, False, f"{len(half)} half-written", why, f"podman image rm --force {' '.join(half)}", needed=False
+    )
 
 
 def network_remedy(facts: Facts) -> str:

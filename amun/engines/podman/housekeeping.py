@@ -8,7 +8,7 @@ import time
 from ...errors import EngineUnavailable, InspectionNotFound
 from ...logs import logger
 from ...settings import Settings
-from . import bases, files, pods
+from . import bases, checks, files, images, pods
 from .builds import IMAGE, Builds
 from .command import Podman
 from .items import Items
@@ -76,6 +76,7 @@ class Housekeeping:
         if time.monotonic() < self._next_expiry:
             return
         self._next_expiry = time.monotonic() + EXPIRY_PERIOD
+        self._warn_of_half_written()
         if days := self._settings.retention_days:
             for inspection_id in list(self._store.expired(days)):
                 logger.info("inspection expired", inspection_id=inspection_id)
@@ -85,6 +86,17 @@ class Housekeeping:
             for build in list(self._store.unused_builds(days)):
                 self._remove_environment(build)
             self._remove_untriggered(days)
+
+    def _warn_of_half_written(self) -> None:
+        """Whose they are is not known, so that nobody but a person can remove them."""
+        try:
+            half = images.half_written(self._podman)
+        except EngineUnavailable as exc:
+            logger.warning("images cannot be listed", error=str(exc))
+        else:
+            if half:
+                check = checks.whole_images(half)
+                logger.warning(f"{check.name}: {check.why}", remedy=check.remedy)
 
     def _remove_environment(self, build: str) -> None:
         with contextlib.suppress(EngineUnavailable):

@@ -1,14 +1,20 @@
-"""Base images: which content a name stands for on this machine now."""
+"""Images on this machine: which content a name stands for now, and which of them are only half there."""
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from . import bases
 from .command import Podman, PodmanError
+
+ABSENT = re.compile("image not known|no such image")
+
+HALF = re.compile("locating item named|unexpected end of JSON input|does not match expected|layer not known")
+"""What Podman says of an image of which a part is missing or empty: who wrote it was killed, or had no room."""
 
 
 class Image(NamedTuple):
@@ -48,7 +54,7 @@ class Images:
         try:
             text = self._podman.call("image", "inspect", name)
         except PodmanError as exc:
-            if "image not known" in str(exc) or "no such image" in str(exc):
+            if ABSENT.search(str(exc)) or HALF.search(str(exc)):
                 return None
             raise
         if (found := bases.named(text, name)) is None:
@@ -64,5 +70,33 @@ class Images:
 
     @functools.cached_property
     def _list(self) -> Path:
-        store = self._podman.json("info", "--format", "json")["store"]
-        return Path(store["graphRoot"]) / f"{store['graphDriverName']}-images" / "images.json"
+        return _list_of_images(self._podman)
+
+
+def half_written(podman: Podman) -> list[str]:
+    """Ids of images of which a part is missing. As long as there is one, Podman lists and prunes none for anybody.
+
+    Its own error may name another image, so each is asked for where there is an error. Raises `EngineUnavailable`.
+    """
+    try:
+        podman.call("image", "ls", "--quiet")
+    except PodmanError as exc:
+        if not HALF.search(str(exc)):
+            raise
+        listed = json.loads(_list_of_images(podman).read_bytes())
+        return [image["id"] for image in listed if _is_half(podman, image["id"])]
+    return []
+
+
+def _is_half(podman: Podman, image: str) -> bool:
+    try:
+        podman.call("image", "inspect", image)
+    except PodmanError as exc:
+        return HALF.search(str(exc)) is not None
+    return False
+
+
+def _list_of_images(podman: Podman) -> Path:
+    """The file in which Podman keeps which images there are (containers-storage)."""
+    store = podman.json("info", "--format", "json")["store"]
+    return Path(store["graphRoot"]) / f"{store['graphDriverName']}-images" / "images.json"
