@@ -98,6 +98,12 @@ def registry(reference: str) -> str:
     return reference.partition("/")[0]
 
 
+def repository(reference: str) -> str:
+    """A complete reference without its tag or digest."""
+    name = reference.partition("@")[0]
+    return name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+
+
 def _repository(match: re.Match[str], aliases: Mapping[str, str]) -> str | None:
     """Registry and repository. A first part is a registry if it has a dot or a port, or is localhost."""
     first, path = match["first"], match["path"]

@@ -92,7 +92,8 @@ class Inspections:
             placement.check(specification, self._whole)
         except Infeasible as exc:
             return {**answer, "feasible": False, "message": str(exc)}
-        return {**answer, "feasible": True, "message": None}
+        refusal = None if cached else self.engine.refusal(self.engine.complete(specification.base))
+        return {**answer, "feasible": refusal is None, "message": refusal}
 
     def build_context(self, document: Mapping[str, Any]) -> tuple[Mapping[str, bytes], Specification]:
         """The build context of a posted document; the Dockerfile is one of its files."""

@@ -169,19 +169,24 @@ def build_config(
     owner: Mapping[str, str],
     *,
     dockerfile: str,
+    base: str | None,
     arguments: Mapping[str, str],
     sources: Sequence[str],
     build: Build,
     node_selector: Mapping[str, str],
     devices: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The BuildConfig of an environment; `sources` are the ConfigMaps that hold the files of its context."""
+    """The BuildConfig of an environment; `sources` are the ConfigMaps that hold the files of its context.
+
+    `base` stands in for the Dockerfile's own base image.
+    """
     return _render(
         "buildconfig.yaml.j2",
         name=name,
         labels=labels,
         owner=owner,
         dockerfile=dockerfile,
+        base=base,
         arguments=[{"name": name, "value": value} for name, value in sorted(arguments.items())],
         sources=sources,
         resources=resources(build.requests, devices),

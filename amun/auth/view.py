@@ -97,6 +97,9 @@ class View:
     def resolve(self, base: str) -> str | None:
         return self._engine.resolve(base)
 
+    def refusal(self, base: str) -> str | None:
+        return self._engine.refusal(base)
+
     def volumes(self, base: str) -> Sequence[str]:
         return self._engine.volumes(base)
 

@@ -166,6 +166,9 @@ class Archived(Engine):
     def resolve(self, base: str) -> str | None:
         return self.inner.resolve(base)
 
+    def refusal(self, base: str) -> str | None:
+        return self.inner.refusal(base)
+
     def volumes(self, base: str) -> Sequence[str]:
         return self.inner.volumes(base)
 

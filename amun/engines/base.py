@@ -95,6 +95,10 @@ class Engine(ABC):
         `base` is a complete reference.
         """
 
+    def refusal(self, base: str) -> str | None:
+        """Why nothing is ever built on a base image, in one sentence, as far as that can be told without pulling it."""
+        return None
+
     def volumes(self, base: str) -> Sequence[str]:
         """Directories of a base image that are volumes, as far as that can be told without pulling it."""
         return ()

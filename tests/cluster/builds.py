@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,11 @@ def push(store: Store, stream: str, word: str, digest: str, namespace: str | Non
 
 
 def look_up(store: Store, request: Mapping[str, Any]) -> Document:
-    """An ImageStreamImport with what registries have of each image (`Store.digests`). Nothing is kept of it."""
+    """An ImageStreamImport with what registries have of each image (`Store.digests`). Nothing is kept of it.
+
+    As openshift-apiserver has it with ``import: false`` (pkg/image/apiserver/importer/importer.go): of a list of images
+    that of one platform, or with PreserveOriginal the list itself, which has no Config, and all images in `manifests`.
+    """
     spec = request.get("spec") or {}
     images = [_looked_up(store, image) for image in spec.get("images") or ()]
     metadata = {**(request.get("metadata") or {}), "creationTimestamp": store.now()}
@@ -137,20 +142,38 @@ def look_up(store: Store, request: Mapping[str, Any]) -> Document:
     }
 
 
-def _looked_up(store: Store, image: Mapping[str, Any]) -> Document:
-    reference = image["from"]["name"]
+def _looked_up(store: Store, wanted: Mapping[str, Any]) -> Document:
+    reference = wanted["from"]["name"]
     digest = store.digests.get(reference) or errors.not_found(DOCKER_IMAGE, reference)
     if isinstance(digest, errors.ApiError):
         return {"status": {key: digest.document[key] for key in digest.document if key not in ("kind", "apiVersion")}}
     repository = reference.partition("@")[0]
     repository = repository.rpartition(":")[0] if ":" in repository.rpartition("/")[2] else repository
+    config = store.configs.get(digest)
+    parts: list[Document] = []
+    if isinstance(config, list):
+        digests = [
+            f"sha256:{hashlib.sha256(f'{digest} {number}'.encode()).hexdigest()}" for number in range(len(config))
+        ]
+        parts = [_image(repository, *part) for part in zip(digests, config, strict=True)]
+    image = _image(repository, digest, None if isinstance(config, list) else config)
+    if parts and (wanted.get("importPolicy") or {}).get("importMode") != "PreserveOriginal":
+        image, parts = parts[0], []
+    if parts:
+        image["dockerImageManifests"] = [{"digest": part["metadata"]["name"], "os": "linux"} for part in parts]
     return {
         "status": {"metadata": {}, "status": "Success"},
-        "image": {
-            "metadata": {"name": digest, "creationTimestamp": None},
-            "dockerImageReference": f"{repository}@{digest}",
-            "dockerImageMetadata": {"kind": "DockerImage", "apiVersion": "1.0", "Architecture": "amd64"},
-            "dockerImageMetadataVersion": "1.0",
-        },
+        "image": image,
+        **({"manifests": parts} if parts else {}),
         "tag": (reference.rpartition("/")[2].partition(":")[2] or "latest").partition("@")[0],
+    }
+
+
+def _image(repository: str, digest: str, config: Document | None) -> Document:
+    metadata = {"kind": "DockerImage", "apiVersion": "1.0", "Architecture": "amd64"}
+    return {
+        "metadata": {"name": digest, "creationTimestamp": None},
+        "dockerImageReference": f"{repository}@{digest}",
+        "dockerImageMetadata": metadata if config is None else {**metadata, "Config": config},
+        "dockerImageMetadataVersion": "1.0",
     }

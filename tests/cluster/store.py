@@ -37,6 +37,7 @@ class Store:
         self.ledger = Ledger()
         self.lock = self.ledger.lock  # hold it to do several things as one
         self.digests: dict[str, str | errors.ApiError] = {}  # what registries have: reference → digest, or an error
+        self.configs: dict[str, Document | list[Document]] = {}  # digest → Config of the image, or of each in a list
         self._logs: dict[tuple[str, str, str], dict[str, Log]] = {}
         self._collector = Collector(self)
         for name in ("default", namespace):

@@ -120,7 +120,7 @@ def test_no_secret_is_told() -> None:
 
 @pytest.mark.parametrize(("name", "needed"), [("amun-api", rights.API), ("amun-controller", rights.CONTROLLER)])
 def test_roles_grant_what_the_engine_needs_and_nothing_else(name: str, needed: list[Right]) -> None:
-    assert granted_by(of(base(), "Role")[name]) == set(needed)
+    assert granted_by(of(base(), "Role")[name]) == {*needed, *rights.BASES}
 
 
 def test_cluster_roles_grant_reading_nodes_and_reviews_and_nothing_else() -> None:

@@ -16,6 +16,7 @@ from amun.engines.base import Engine
 from amun.engines.openshift import kinds, names
 from amun.engines.openshift.cluster import Cluster, connect
 from tests import deployment, standin
+from tests.cluster import builds
 from tests.contract.sites import Desk, OpenShiftSite
 from tests.deployment import granted_by
 
@@ -79,6 +80,17 @@ def goes_from_its_document_to_its_report(desk: GrantedDesk) -> None:
     assert "installing" in desk.build_log(made)
     listed = list(desk.engine.observations(desk.engine.inspections()))
     assert made in [one.inspection.id for one in listed]
+
+
+def has_a_base_of_an_image_stream_and_one_of_a_registry(desk: GrantedDesk) -> None:
+    site = desk.site
+    site.server.store.create("ImageStream", {"metadata": {"name": "base"}, "spec": {}})
+    repository = builds.push(site.server.store, "base", "1", "sha256:" + "1" * 64).partition("@")[0]
+    for base in (f"{repository}:1", site.base):
+        document = {"base": base, "packages": [standin.quick()]}
+        assert desk.inspections.dry_run(document)["feasible"]
+        made, _ = desk.inspections.submit(document)
+        desk.wait(lambda: desk.engine.observe(made.id).build.outcome is not None)  # noqa: B023 - called at once
 
 
 def does_not_build(desk: GrantedDesk) -> None:
@@ -156,6 +168,7 @@ def has_lost_its_image(desk: GrantedDesk) -> None:
 
 SCENES: list[Callable[[GrantedDesk], None]] = [
     goes_from_its_document_to_its_report,
+    has_a_base_of_an_image_stream_and_one_of_a_registry,
     does_not_build,
     is_cancelled_while_it_runs,
     is_followed_before_it_begins,

@@ -58,6 +58,19 @@ def test_the_account_of_the_api_can_work_and_is_told_what_it_may_not(
     assert "create tokenreviews.authentication.k8s.io" in checks["… to review tokens"]["why"]
 
 
+def test_who_may_not_look_up_base_images_is_told_that_their_triggers_run(
+    server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = deployment.of(deployment.base(), "Role")["amun-controller"]["rules"]
+    rules = [rule for rule in rules if rule["resources"] != ["imagestreamimports"]]
+    server.rights.add("controller", rules, server.store.namespace)
+    code, checks = looked(server, "controller", tmp_path, capsys, monkeypatch)
+    found = checks["… to look up base images"]
+    assert (code, found["ok"]) == (0, False)
+    assert found["why"] == "This account may not create imagestreamimports.image.openshift.io."
+    assert "ONBUILD" in found["remedy"]
+
+
 def test_who_may_nothing_is_told_what_helps(
     server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,13 @@ def too_late(build: Document, inspection: Inspection) -> BuildState:
     )
 
 
+def refused(reason: str, message: str, since: str | None) -> BuildState:
+    """The state of a build that was refused before it began."""
+    return BuildState(
+        state="terminated", outcome="failed", reason=reason, message=message, exit_code=1, finished_at=since
+    )
+
+
 def settled(build: Document, pods: Sequence[Document]) -> bool:
     """Whether nothing more comes of it: the builder itself says `Failed` before the last lines of its log are there."""
     if phase(build) != "Failed" or _status(build).get("logSnippet"):

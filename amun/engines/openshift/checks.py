@@ -41,6 +41,8 @@ def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
     yield _rights(cluster, "rights of the API", where, rights.API, grant, needed=True)
     more = [right for right in rights.CONTROLLER if right not in rights.API]
     yield _rights(cluster, "… the controller", where, more, "the API's account needs none of these", needed=False)
+    remedy = "apply openshift/base/inspections there: until then builds run the triggers (ONBUILD) of base images"
+    yield _rights(cluster, "… to look up base images", where, rights.BASES, remedy, needed=False)
     yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
     if _by_token(settings):
         remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"

@@ -15,7 +15,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import tenacity
 import urllib3
@@ -56,6 +56,9 @@ BUILDING = ("build.openshift.io", "image.openshift.io")
 
 class ClusterError(EngineUnavailable):
     """The API server said no: `code` of the answer, and the server's own sentence."""
+
+    reason: ClassVar[str] = "Refused"
+    """What is said to have been waited for, if it is waited for."""
 
     def __init__(self, message: str, code: int = 0, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)

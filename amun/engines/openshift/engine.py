@@ -31,7 +31,7 @@ from .cache import Document
 from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations, check_id
 from .environments import Environments
-from .images import Images
+from .images import Images, Unusable
 from .index import Index
 from .jobs import Jobs, built
 from .nodes import Placement
@@ -79,7 +79,7 @@ class OpenShiftEngine(Engine):
 
     @functools.cached_property
     def _environments(self) -> Environments:
-        return Environments(self.cluster, self._placement)
+        return Environments(self.cluster, self._placement, self._images)
 
     @functools.cached_property
     def _declarations(self) -> Declarations:
@@ -95,7 +95,7 @@ class OpenShiftEngine(Engine):
 
     @functools.cached_property
     def _images(self) -> Images:
-        return Images(self.cluster)
+        return Images(self.cluster, self._changed.set)
 
     @functools.cached_property
     def _rights(self) -> rights.Rights:
@@ -145,6 +145,15 @@ class OpenShiftEngine(Engine):
 
     def resolve(self, base: str) -> str | None:
         return self._images.digest(base)
+
+    def refusal(self, base: str) -> str | None:
+        try:
+            self._images.pin(base)
+        except Unusable as exc:
+            return f"{exc.reason}: {exc}"
+        except EngineUnavailable:
+            return None  # the build will say
+        return None
 
     def has_environment(self, environment: str) -> bool:
         return self._environments.exists(environment)
@@ -314,7 +323,16 @@ class OpenShiftEngine(Engine):
             return
         allowed = [Allowance.of(one.inspection.specification.build) for one in self._waiting(record.environment)]
         with self._patience.noting(record):
-            self._environments.build(record, there, self._settings.attempts, allowed)
+            try:
+                self._environments.build(record, there, self._settings.attempts, allowed)
+            except Unusable as exc:
+                self._refuse(record, exc)
+
+    def _refuse(self, record: Record, why: Unusable) -> None:
+        """Let the build of an inspection have failed, without having begun."""
+        reason = records.Waiting(why.reason, str(why), since=clock.now())
+        self.cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.refused(reason))
+        logger.info("base image is refused", reason=why.reason)
 
     def _place_for_build(self) -> bool:
         limit = self._settings.max_builds

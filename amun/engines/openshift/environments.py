@@ -25,6 +25,7 @@ from ...inspection import Inspection
 from ...logs import logger
 from . import builds, kinds, logs, names, records
 from .cluster import SEEN_WITHIN, AlreadyThere, Cluster, Refused
+from .images import Images
 from .nodes import Placement
 from .records import LARGEST, Record
 
@@ -61,8 +62,9 @@ class Claim(NamedTuple):
 class Environments:
     """Makes environments' objects; keeps nothing that it could not find again."""
 
-    def __init__(self, cluster: Cluster, placement: Placement) -> None:
+    def __init__(self, cluster: Cluster, placement: Placement, images: Images) -> None:
         self._cluster = cluster
+        self._images = images
         self._placement = placement
         self._asked: TTLCache[str, bool] = TTLCache(math.inf, SEEN_WITHIN)
         self._just_asked: TTLCache[str, bool] = TTLCache(math.inf, JUST_NOW)
@@ -159,7 +161,9 @@ class Environments:
     def build(
         self, record: Record, there: Sequence[Mapping[str, Any]], attempts: int, allowed: Sequence[Allowance]
     ) -> None:
-        """See to it that a Build goes on; `there` are those that there are. Raises `Refused`, as by a quota.
+        """See to it that a Build goes on; `there` are those that there are.
+
+        Raises `Refused`, as by a quota, `Unusable` for its base image, and `NotYet` while that is looked up.
 
         `allowed` is what those allow who wait for it: the next Build has the most of it if a limit has ended the last.
         """
@@ -192,15 +196,19 @@ class Environments:
         labels = names.labels("environment", **{names.ENVIRONMENT: names.short(record.inspection.environment)})
         context = self._cluster.get(kinds.CONFIG_MAPS, name)
         sources = [name, *(f"{name}-part-{number}" for number in range(1, _others(context) + 1))]
-        text = base64.b64decode(context["binaryData"][DOCKERFILE]).decode()
+        text = base64.b64decode(context["binaryData"][DOCKERFILE])
+        base = self._images.pin_soon(dockerfile.base(text))
+        if base is None:
+            logger.warning("base image cannot be looked up, its triggers run", environment=name)
         documents = {
             kinds.IMAGE_STREAMS: manifests.image_stream(name, labels, owner),
             kinds.BUILD_CONFIGS: manifests.build_config(
                 name,
                 labels,
                 owner,
-                dockerfile=text,
-                arguments=dockerfile.build_arguments({"Dockerfile": text.encode()}),
+                dockerfile=text.decode(),
+                base=base,
+                arguments=dockerfile.build_arguments({"Dockerfile": text}),
                 sources=sources,
                 build=specification.build,
                 node_selector=self._placement.selector(specification.build.requests.hardware),

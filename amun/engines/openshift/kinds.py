@@ -19,6 +19,7 @@ BUILD_CONFIGS = _resource("build.openshift.io", "v1", "BuildConfig", "buildconfi
 BUILDS = _resource("build.openshift.io", "v1", "Build", "builds")
 IMAGE_STREAMS = _resource("image.openshift.io", "v1", "ImageStream", "imagestreams")
 IMAGE_STREAM_TAGS = _resource("image.openshift.io", "v1", "ImageStreamTag", "imagestreamtags")
+IMAGE_STREAM_IMPORTS = _resource("image.openshift.io", "v1", "ImageStreamImport", "imagestreamimports")
 ACCESS_REVIEWS = _resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
 SUBJECT_REVIEWS = _resource("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", False)
 TOKEN_REVIEWS = _resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", False)

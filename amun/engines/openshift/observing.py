@@ -33,6 +33,8 @@ def observe(view: View, inspection_id: str, attempts: int) -> Observation:
 def _build(view: View, record: Record, noted: BuildState | None, attempts: int) -> BuildState:
     if noted is not None:
         return noted
+    if record.refused is not None:
+        return builds.refused(**vars(record.refused))
     there = view.builds(record.environment)
     last = builds.decisive(there, record.inspection)
     if last is not None and builds.late(last, record.inspection, clock.now()):

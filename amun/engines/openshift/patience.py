@@ -63,7 +63,7 @@ class Patience:
         try:
             yield
         except (Refused, NotFound) as exc:
-            reason = Reason(waiting.reason_of(str(exc), "Refused"), str(exc))
+            reason = Reason(waiting.reason_of(str(exc), exc.reason), str(exc))
             since = self._note(record, reason)
             wrong = isinstance(exc, RefusedForGood) and exc.wrong
             if wrong or (clock.between(since, clock.now()) or 0) > self._start_deadline:

@@ -6,6 +6,7 @@
                   amun/accepted: PERIOD (see `period`)
     annotations   amun/created, amun/cancelled-at, amun/finished-at, amun/waiting: {reason, message, since},
                   amun/stopped: {reason, message} once no item may start any more,
+                  amun/refused: {reason, message, since} once it is known that it can never be built,
                   amun/jobs: {"": 1} once the Job of all items was made, {ITEM: ATTEMPT} for further ones of one item
     binaryData    inspection (the inspection, gzip'd JSON; never changes), script (its bytes, mounted into the runs),
                   state (gzip'd JSON: the states of build and items, once it is finished)
@@ -89,6 +90,7 @@ class Record:
     finished_at: str | None = None
     waiting: Waiting | None = None
     stopped: Reason | None = None
+    refused: Waiting | None = None
     made: Mapping[str, int] = field(default_factory=dict)
     final: Final | None = None
     defect: str | None = None
@@ -150,6 +152,7 @@ def from_document(document: Mapping[str, Any]) -> Record:
         finished_at=noted.get(names.FINISHED),
         waiting=_read(Waiting, noted.get(names.WAITING)),
         stopped=_read(Reason, noted.get(names.STOPPED)),
+        refused=_read(Waiting, noted.get(names.REFUSED)),
         made=_made(noted.get(names.JOBS)),
         final=final,
     )
@@ -203,6 +206,11 @@ def _made(text: str | None) -> dict[str, int]:
 def stopped(reason: Reason) -> dict[str, Any]:
     """The change after which no item starts any more."""
     return {"metadata": {"annotations": {names.STOPPED: json.dumps(vars(reason))}}}
+
+
+def refused(reason: Waiting) -> dict[str, Any]:
+    """The change after which its build has failed, without having begun."""
+    return {"metadata": {"annotations": {names.REFUSED: json.dumps(vars(reason))}}}
 
 
 def closed(record: Record, moment: str, final: Final, phase: str) -> dict[str, Any]:

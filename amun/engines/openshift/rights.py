@@ -62,6 +62,13 @@ NODES = _rights("", "nodes", "list")
 """Without it nothing is refused beforehand for want of hardware, and GET /hardware is empty."""
 
 
+BASES = [
+    *_rights("image.openshift.io", "imagestreamtags", "get"),
+    *_rights("image.openshift.io", "imagestreamimports", "create"),
+]
+"""What the API and the controller look up base images with. Without it builds run the triggers (ONBUILD) of bases."""
+
+
 class Rights:
     """Asks which rights are missing, now and then. Safe for many threads."""
 

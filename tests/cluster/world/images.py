@@ -44,15 +44,16 @@ class Images:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.bases = set(BASES)
-        """References of base images that can be pulled, beside those in the store's `digests`."""
+        for base in BASES:
+            store.digests.setdefault(base, _digest(base))
         self.files: dict[str, Mapping[str, bytes]] = {}
 
     def is_base(self, reference: str) -> bool:
-        """Whether a registry has a base image."""
-        name = reference.partition("@")[0]
-        known = self.bases | {kept for kept, found in self._store.digests.items() if not isinstance(found, ApiError)}
-        return bool({reference, name, f"{name}:latest"} & known)
+        """Whether a registry has a base image (the store's `digests`), by a name or by its digest."""
+        name, _, digest = reference.partition("@")
+        known = {kept: found for kept, found in self._store.digests.items() if not isinstance(found, ApiError)}
+        pinned = any(found == digest and kept.startswith(f"{name}:") for kept, found in known.items())
+        return pinned or bool({reference, name, f"{name}:latest"} & known.keys())
 
     def find(self, reference: str) -> Image | None:
         """The image that a container names; None if it cannot be pulled."""

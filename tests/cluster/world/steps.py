@@ -50,6 +50,7 @@ class Steps:
         self._instructions = list(parse(own.decode() if own is not None else written))
         given = (spec["strategy"].get("dockerStrategy") or {}).get("buildArgs") or ()
         self._given = {argument["name"]: argument.get("value", "") for argument in given}
+        self._from = ((spec["strategy"].get("dockerStrategy") or {}).get("from") or {}).get("name")
         self._arguments: dict[str, str] = {}
         self.environment = dict([PATH.split("=", 1)])
         self._files: dict[str, bytes] = {}
@@ -59,8 +60,9 @@ class Steps:
         self._killed = False
 
     def bases(self) -> Iterator[str]:
-        """The images that have to be pulled."""
-        return (instruction.rest.split()[0] for instruction in self._instructions if instruction.name == "FROM")
+        """The images that have to be pulled: `from` stands in for the last that the Dockerfile names."""
+        *others, last = (one.rest.split()[0] for one in self._instructions if one.name == "FROM")
+        return iter((*others, self._from or last))
 
     def run(self, check: Callable[[], None]) -> None:
         """Do all steps; `check` is called between them. Raises `StepFailed`, `Killed`."""
