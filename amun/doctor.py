@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from . import archive, engines
-from .engines.podman import baseimage, buildenvironment, checks, images
+from .engines.podman import baseimage, buildenvironment, checks, holes, images
 from .engines.podman.command import Podman
 from .engines.podman.facts import gather
 from .engines.podman.machine import Check, Machine, for_settings
@@ -57,7 +57,8 @@ def _machine(settings: Settings) -> tuple[Sequence[Check], Text]:
     except EngineUnavailable as exc:
         lost = Check("state directory", False, str(settings.state_dir), str(exc), "set AMUN_STATE_DIR")
         return [lost], _verdict(None)
-    return [*machine.checks, *_images(machine), *archive_checks(settings)], _verdict(machine)
+    known = holes.look(machine, gather(machine.environment), settings.state_dir)
+    return [*machine.checks, *known, *_images(machine), *archive_checks(settings)], _verdict(machine)
 
 
 def _images(machine: Machine) -> Sequence[Check]:

@@ -13,6 +13,7 @@ import pytest
 from amun import doctor
 from amun.engines.podman import baseimage, cgroups, trials
 from amun.engines.podman.command import Podman
+from amun.engines.podman.facts import gather
 from amun.engines.podman.machine import Machine, probe
 from amun.errors import EngineUnavailable
 
@@ -140,7 +141,38 @@ def test_the_doctor_says_that_this_machine_will_do(
     assert doctor.main(as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["usable"] is True
-    assert {check["name"] for check in document["checks"]} >= {"podman", "registry", "base image"}
+    assert {check["name"] for check in document["checks"]} >= {
+        "podman",
+        "registry",
+        "base image",
+        "known holes of podman",
+    }
+
+
+def test_holes_are_tried_with_a_program_of_our_own_and_nothing_of_that_is_left(
+    machine: Machine, podman: Podman, tmp_path: Path
+) -> None:
+    before = podman.call("image", "ls", "--all", "--quiet", "--no-trunc").split()
+    catatonit = Path(gather(machine.environment).programs["catatonit"])
+    tried = trials.open_mounts(podman, machine, catatonit, tmp_path)
+    assert tried.keys() == set(trials.MOUNTS)
+    assert podman.call("image", "ls", "--all", "--quiet", "--no-trunc").split() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("program", "is_open"), [("probe", True), ("no-such-probe", False)])
+def test_a_mount_is_open_if_a_step_can_run_a_program_behind_it(
+    machine: Machine, podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, is_open: bool
+) -> None:
+    """Here the mount leads into the image itself, as it does where the holes are closed."""
+    catatonit = Path(gather(machine.environment).programs["catatonit"])
+    place = tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "probe").write_bytes(catatonit.read_bytes())
+    (tmp_path / "probe").chmod(0o755)
+    monkeypatch.setattr(trials, "MOUNTS", {"CVE-0": "type=bind,from={image},source=/"})
+    monkeypatch.setattr(trials, "PROGRAM", f"/{program}")
+    assert trials.open_mounts(podman, machine, tmp_path / "probe", place) == {"CVE-0": is_open}
 
 
 def test_the_doctor_fails_where_there_is_no_podman(

@@ -10,7 +10,9 @@ import contextlib
 import io
 import json
 import secrets
+import shutil
 import socket
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -75,15 +77,55 @@ def build(podman: Podman, machine: Machine, group: str | None) -> str | None:
     """Build an image with one RUN step; None if it worked, else what Podman said."""
     mounts = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
     parent = ["--cgroup-parent", f"{group}/probe-{secrets.token_hex(4)}"] if group else []
-    dockerfile = f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n'.encode()
+    return _build(podman, machine, f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n', *mounts, *parent)
+
+
+def _build(podman: Podman, machine: Machine, dockerfile: str, *options: str) -> str | None:
+    """Build an image and remove it; None if it worked, else what Podman said."""
     try:
         with tempfile.TemporaryDirectory() as context:
-            options = ["--quiet", "--layers=false", *mounts, *parent, "--file", "-"]
-            built = podman.run(build_command(machine, *options, context), stdin=dockerfile)
+            command = build_command(machine, "--quiet", "--layers=false", *options, "--file", "-", context)
+            built = podman.run(command, stdin=dockerfile.encode())
         podman.call("image", "rm", "--force", built.strip().splitlines()[-1])
     except EngineUnavailable as exc:
         return str(exc)
     return None
+
+
+MOUNTS = {
+    "CVE-2024-1753": "type=bind,from={image},source=/link",
+    "CVE-2024-9675": "type=cache,id=../../../../../../../../{directory}",
+}
+"""Mounts of a step that show a directory of the host where a hole is open."""
+
+
+def open_mounts(podman: Podman, machine: Machine, catatonit: Path, place: Path) -> dict[str, bool]:
+    """Of the holes of `MOUNTS`, whether each is open: whether a build reaches a program of ours, outside of it.
+
+    The program is all that it reaches: a copy of `catatonit` in a directory of its own below `place`. Nothing is said
+    where that cannot be tried.
+    """
+    image = f"localhost/amun/probe-link:{secrets.token_hex(4)}"
+    try:
+        with tempfile.TemporaryDirectory(dir=place) as directory:
+            program = Path(shutil.copy(catatonit, directory))
+            subprocess.run([program, "--version"], check=True, capture_output=True)
+            podman.call("import", "--quiet", "-", image, stdin=_archive(catatonit, links={"link": directory}))
+            try:
+                return {
+                    cve: _reaches(podman, machine, image, mount.format(image=image, directory=directory), program.name)
+                    for cve, mount in MOUNTS.items()
+                }
+            finally:
+                podman.call("image", "rm", "--force", image)
+    except (EngineUnavailable, OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _reaches(podman: Podman, machine: Machine, image: str, mount: str, program: str) -> bool:
+    """Whether a step that mounts this can run a program there."""
+    dockerfile = f'FROM {image}\nRUN --mount={mount},target=/mnt ["/mnt/{program}", "--version"]\n'
+    return _build(podman, machine, dockerfile) is None
 
 
 def reached_by_build(podman: Podman, machine: Machine) -> tuple[str, ...]:
@@ -149,12 +191,16 @@ def _removed(podman: Podman, name: str) -> Iterator[None]:
         podman.remove_pods([name])
 
 
-def _archive(program: Path) -> bytes:
-    """A root file system with one program; its times are fixed, so that it is always the same image."""
+def _archive(program: Path, links: Mapping[str, str] | None = None) -> bytes:
+    """A root file system with one program, and links; its times are fixed, so that it is always the same image."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         entry = tarfile.TarInfo(PROGRAM.lstrip("/"))
         content = program.resolve().read_bytes()
         entry.size, entry.mode = len(content), 0o755
         archive.addfile(entry, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
     return buffer.getvalue()
