@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,9 @@ MAX = 4096
 
 TOGETHER = 16
 """Base images that are looked up at once: a registry that does not answer takes its time."""
+
+SOON = 0.5
+"""Seconds that a registry is waited for while it is the only one that is asked."""
 
 TRIGGERS = "BaseHasTriggers"
 
@@ -89,15 +92,18 @@ class Images:
         return None if image is None else str(image["metadata"]["name"])
 
     def pin_soon(self, base: str) -> str | None:
-        """As `pin`, without waiting for a registry: raises `NotYet` while it is asked."""
+        """As `pin`, without waiting long for a registry: raises `NotYet` while it is asked."""
         with self._lock:
+            alone = all(one.done() for one in self._asked.values())
             future = self._asked.get(base)
             if future is None:
                 future = self._asked[base] = self._threads.submit(self.pin, base)
                 future.add_done_callback(lambda _: self._changed())
-        if not future.done():
-            with self._lock:
+            if not future.done():
                 self._asked[base] = future  # however long that takes, it is asked once
+        # Builds start in the order in which they were asked for, unless a registry is slow.
+        wait([future], SOON if alone else 0)
+        if not future.done():
             raise NotYet
         return future.result()
 
