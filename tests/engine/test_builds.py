@@ -81,7 +81,8 @@ class Builder:
 
     def run(self, image: str, *command: str, **options: Any) -> str:
         """Run as a cluster does: some user that the image does not know, of group 0. Returns what was printed."""
-        arguments = ["run", "--rm", "--network=host", "--user=1000140000:0", *options.pop("flags", ())]
+        user = 64_000 if self.machine.rootless else 1_000_140_000  # Without root, there are 65,536 at most.
+        arguments = ["run", "--rm", "--network=host", f"--user={user}:0", *options.pop("flags", ())]
         done = self.podman(*arguments, image, *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         assert done.returncode == 0, done.stderr
         return str(done.stdout)

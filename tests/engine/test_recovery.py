@@ -203,13 +203,16 @@ def test_a_build_that_was_killed_begins_again_and_its_log_says_so(patient: Patie
     build = patient.building(made)
     first = int((build / "pid").read_text())
     own = patient.machine.build_network in WAYS
-    children = {_proc(pid, "comm").strip(): pid for pid in _children(first)}
+    # Without root, `podman unshare` comes first, twice, and waits for the program of the namespace.
+    processes = (first, *_descendants(first))
+    programs = {_proc(pid, "comm").strip(): pid for pid in processes}
+    podman = next(pid for pid in processes if "podman\0build\0" in _proc(pid, "cmdline"))
     victims = {
-        "podman": children["podman"] if own else first,
+        "podman": podman,
         "shell": _parent(first),
         "runtime": _parent(_step(build)),
-        "namespace": first if own else 0,
-        "network": children.get(patient.machine.build_network, 0),
+        "namespace": _parent(podman) if own else 0,
+        "network": programs.get(patient.machine.build_network, 0),
     }
     if not victims[victim]:
         pytest.skip(f"there is no such process in builds on the network {patient.machine.build_network}")
@@ -698,8 +701,11 @@ def _proc(pid: int, name: str) -> str:
         return ""
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in _proc(pid, f"task/{pid}/children").split()]
+def _descendants(pid: int) -> Iterator[int]:
+    for thread in Path("/proc", str(pid), "task").iterdir():
+        for child in map(int, _proc(pid, f"task/{thread.name}/children").split()):
+            yield child
+            yield from _descendants(child)
 
 
 def _parent(pid: int) -> int:

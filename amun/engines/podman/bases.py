@@ -10,6 +10,7 @@ the copy's format that drops them, with HEALTHCHECK and SHELL, which no run uses
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,13 +139,18 @@ def untriggered(podman: str, image: str) -> str:
 
 def _configuration(podman: str, image: str) -> Mapping[str, Any] | None:
     """The image's own configuration (`podman image inspect` does not show triggers); None where it cannot be read."""
-    store = json.loads(_call(podman, "info", "--format", "json") or "{}").get("store") or {}
+    store = _store(podman)
     place = Path(store.get("graphRoot", ""), f"{store.get('graphDriverName')}-images", image)
     for content in _contents(place):
         if hashlib.sha256(content).hexdigest() == image:
             configuration: Mapping[str, Any] = json.loads(content).get("config") or {}
             return configuration
     return None
+
+
+def _store(podman: str) -> Mapping[str, Any]:
+    """Where Podman keeps images and containers, and with which driver; empty where it does not say."""
+    return json.loads(_call(podman, "info", "--format", "json") or "{}").get("store") or {}
 
 
 def _contents(place: Path) -> Iterator[bytes]:
@@ -172,13 +179,35 @@ def _commit(podman: str, image: str, container: str, name: str) -> str:
     """Make an image of a container, with the command of the container's image; returns its id."""
     shown = json.loads(_call(podman, "image", "inspect", image) or "[{}]")[0].get("Config") or {}
     own = json.dumps(shown.get("Cmd") or [], ensure_ascii=False)
-    return _call(podman, "commit", "--quiet", "--format", "oci", "--change", f"CMD {own}", container, name).strip()
+    options = ("--quiet", "--format", "oci", "--change", f"CMD {own}")
+    with _storage_configuration(podman) as environment:
+        return _call(podman, "commit", *options, container, name, environment=environment).strip()
 
 
-def _call(podman: str, *arguments: str) -> str:
-    """What podman prints; nothing if it fails."""
+@contextlib.contextmanager
+def _storage_configuration(podman: str) -> Iterator[dict[str, str]]:
+    """Variables that name a file with the whole of containers-storage.conf(5) that Podman works with.
+
+    `podman commit` reads the file alone, and fails ("runroot must be set") where it leaves the places to Podman.
+    """
+    store = _store(podman)
+    places = {"driver": "graphDriverName", "runroot": "runRoot", "graphroot": "graphRoot"}
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write("[storage]\n")
+        file.writelines(f"{name} = {json.dumps(store.get(key, ''))}\n" for name, key in places.items())
+        file.flush()
+        yield {"CONTAINERS_STORAGE_CONF": file.name}
+
+
+def _call(podman: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """What podman prints, with variables beside those of this process; nothing if it fails."""
     done = subprocess.run(
-        [podman, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, preexec_fn=_end_with_us
+        [podman, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, **(environment or {})},
+        check=False,
+        preexec_fn=_end_with_us,
     )
     return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
 
