@@ -36,6 +36,9 @@ MOUNTS = [
 ]
 
 
+DISK = "ephemeral-storage"
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What an engine adds to a job: where runner and script come from, the user, limits beyond the specification.
@@ -55,6 +58,7 @@ class Surroundings:
         last_words: seconds that the runner has after the grace, to report what it has ended.
         attempts: how often an item is started when the platform fails it.
         devices: extended resources of the run, by name.
+        disk: bytes that the containers may write to disk; None where the engine watches itself.
     """
 
     payload: Mapping[str, Any]
@@ -72,6 +76,7 @@ class Surroundings:
     last_words: int = 0
     attempts: int = 1
     devices: Mapping[str, str] | None = None
+    disk: int | None = None
 
 
 _SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
@@ -99,10 +104,17 @@ def _environment() -> jinja2.Environment:
 _ENVIRONMENT = _environment()
 
 
-def resources(requests: Requests, devices: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
-    """Requests that are limits as well: what was asked for is what is got, so that runs compare."""
+def resources(
+    requests: Requests, devices: Mapping[str, str] | None = None, disk: int | None = None
+) -> dict[str, dict[str, str]]:
+    """Requests that are limits as well: what was asked for is what is got, so that runs compare.
+
+    `disk`, in bytes, is a limit alone: nothing waits for room that it most likely does not need.
+    """
     amounts = {"cpu": requests.cpu, "memory": requests.memory, **(devices or {})}
-    return {"limits": amounts, "requests": amounts}
+    if disk is None:
+        return {"limits": amounts, "requests": amounts}
+    return {"limits": {**amounts, DISK: str(disk)}, "requests": {**amounts, DISK: "0"}}
 
 
 def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[str, Any]:
@@ -127,8 +139,8 @@ def job(inspection: Inspection, image: str, surroundings: Surroundings) -> dict[
         image=image,
         command=[*command, "/amun/script"],
         describe=describe,
-        resources=resources(specification.run.requests),
-        run_resources=resources(specification.run.requests, surroundings.devices),
+        resources=resources(specification.run.requests, disk=surroundings.disk),
+        run_resources=resources(specification.run.requests, surroundings.devices, surroundings.disk),
         restricted=RESTRICTED,
         mounts=MOUNTS,
         user=surroundings.user,
@@ -175,6 +187,7 @@ def build_config(
     build: Build,
     node_selector: Mapping[str, str],
     devices: Mapping[str, str],
+    disk: int,
 ) -> dict[str, Any]:
     """The BuildConfig of an environment; `sources` are the ConfigMaps that hold the files of its context.
 
@@ -189,7 +202,7 @@ def build_config(
         base=base,
         arguments=[{"name": name, "value": value} for name, value in sorted(arguments.items())],
         sources=sources,
-        resources=resources(build.requests, devices),
+        resources=resources(build.requests, devices, disk),
         timeout=build.timeout,
         cache=build.cache,
         node_selector=node_selector,

@@ -65,7 +65,9 @@ class Settings(BaseSettings):
     )
     pids_limit: int = Field(512, ge=16, description="Processes and threads an item may have.")
     build_storage_limit: int = Field(
-        8 * 1024**3, ge=1024**2, description="Bytes a step of a build may write to disk on the embedded engine."
+        8 * 1024**3,
+        ge=1024**2,
+        description="Bytes a step of a build may write to disk; on a cluster all of it, its base image among them.",
     )
     build_pids_limit: int = Field(
         2048, ge=16, description="Processes and threads a build may have on the embedded engine."

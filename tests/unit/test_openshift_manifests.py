@@ -93,7 +93,7 @@ def sent() -> dict[str, dict[str, Any]]:
         "2026-01-01T00:00:00.000000Z",
         "somebody",
     )
-    made = Environments(sent, placement, Images(sent))
+    made = Environments(sent, placement, Images(sent), settings.build_storage_limit)
     Declarations(sent, made).declare(Submission(inspection, specification.script.encode(), context))
     record = records.from_document(
         {

@@ -17,6 +17,11 @@ from amun.specification import Specification
 
 RECORDED = Path(__file__).parent.parent / "cluster" / "recorded"
 ATTEMPTS = 2
+OVER_DISK = (  # as pkg/kubelet/eviction/helpers.go words them
+    'Container run exceeded its local ephemeral storage limit "4Gi". ',
+    "Pod ephemeral local storage usage exceeds the total limit of containers 4Gi. ",
+    'Usage of EmptyDir volume "container-storage-root" exceeds the limit "4Gi". ',
+)
 
 
 def recorded(name: str) -> Any:
@@ -102,6 +107,16 @@ class TestBuilds:
         build["metadata"]["annotations"]["openshift.io/build.number"] = "2"
         assert not builds.begin_again(build, ATTEMPTS)
         assert builds.state(build, [], ATTEMPTS).outcome == outcome
+
+    @pytest.mark.parametrize("message", OVER_DISK)
+    def test_a_build_that_wrote_too_much_is_at_fault_and_no_nodes_eviction(self, message: str) -> None:
+        build = recorded("build-bad")
+        build["status"].update(reason="BuildPodEvicted", message=message)
+        assert not builds.begin_again(build, ATTEMPTS)
+        state = builds.state(build, [], ATTEMPTS)
+        assert (state.outcome, state.reason) == ("failed", "StorageLimitExceeded")
+        build["status"]["message"] = "The node was low on resource: ephemeral-storage. "
+        assert builds.begin_again(build, ATTEMPTS)
 
     def test_a_build_that_somebody_cancelled_begins_again_unless_it_was_amun(self) -> None:
         build = recorded("build-bad")
@@ -275,6 +290,14 @@ class TestItems:
         assert (state.outcome, state.reason) == ("error", "TerminationByKubelet")
         (state,) = seen(inspection, [evicted, reported(pod)], None, None, ATTEMPTS)
         assert (state.outcome, state.attempt) == ("succeeded", 2)
+
+    @pytest.mark.parametrize("message", OVER_DISK)
+    def test_what_wrote_too_much_is_at_fault_and_does_not_begin_again(self, message: str) -> None:
+        inspection, (pod,), _ = scene("oom")
+        pod["status"].update(phase="Failed", reason="Evicted", message=message)
+        pod["status"]["containerStatuses"][0]["state"]["terminated"].update(reason="Error", exitCode=137)
+        (state,) = seen(inspection, [pod], None, None, ATTEMPTS)
+        assert (state.outcome, state.reason) == ("failed", "StorageLimitExceeded")
 
     def test_of_two_pods_for_one_item_the_first_report_wins(self) -> None:
         inspection, (pod,), _ = scene("exit3")

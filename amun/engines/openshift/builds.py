@@ -182,6 +182,8 @@ def _ended(pod: Document) -> bool:
 def _fault(build: Document) -> blame.Blame | None:
     """What the platform failed a Build for; None for one that it did not."""
     word, reason = phase(build), _reason(build)
+    if _wrote_too_much(build):
+        return None
     if word == "Error" or (word == "Complete" and image(build) is None) or (word == "Failed" and reason in PLATFORM):
         return blame.Blame(reason or "NoImage", True, _message(build) or "The build left no image.")
     if word != "Failed" or reason not in GENERIC or _past_deadline(build):
@@ -277,6 +279,8 @@ def _failed(build: Document, known: BuildState) -> BuildState:
     if _reason(build) == "OutOfMemoryKilled":
         message = "The build needed more memory than it had requested."
         return _with(known, reason="OutOfMemoryKilled", message=message, exit_code=137)
+    if _wrote_too_much(build):
+        return _with(known, reason=waiting.STORAGE, message="The build wrote more to disk than it may.")
     failure = buildlog.failed_step(_last_words(build))
     reason = "ErrImagePull" if _reason(build) in PULL else failure.reason
     return _with(known, reason=reason, message=failure.message)
@@ -286,6 +290,10 @@ def explained(state: BuildState, failure: buildlog.Failure) -> BuildState:
     """A failed build with what its whole log says of why."""
     reason = state.reason if state.reason == "ErrImagePull" else failure.reason
     return _with(state, reason=reason, message=failure.message)
+
+
+def _wrote_too_much(build: Document) -> bool:
+    return _reason(build) == "BuildPodEvicted" and waiting.wrote_too_much(_message(build))
 
 
 def _past_deadline(build: Document) -> bool:

@@ -13,6 +13,17 @@ from . import place, rights
 from .cluster import BUILDING, Cluster
 from .rights import Right, Rights
 
+LIMITS = Check(
+    "limits",
+    False,
+    "cpu, memory, disk, time",
+    "Processes are limited by the kubelets alone (podPidsLimit): AMUN_PIDS_LIMIT and AMUN_BUILD_PIDS_LIMIT do not hold"
+    " here, nor does AMUN_BUILD_LOG_LIMIT. Disk is looked at by the kubelets, every ten seconds or so.",
+    "set podPidsLimit in a KubeletConfig; 4096 is OpenShift's default",
+    needed=False,
+)
+"""What no object that Amun may make can limit."""
+
 
 def look(settings: Settings) -> list[Check]:
     """All that can be told, most important first."""
@@ -43,6 +54,7 @@ def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
     yield _rights(cluster, "… the controller", where, more, "the API's account needs none of these", needed=False)
     remedy = "apply openshift/base/inspections there: until then builds run the triggers (ONBUILD) of base images"
     yield _rights(cluster, "… to look up base images", where, rights.BASES, remedy, needed=False)
+    yield LIMITS
     yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
     if _by_token(settings):
         remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"

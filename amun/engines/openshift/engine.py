@@ -26,7 +26,7 @@ from ...masking import Mask
 from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
-from . import builds, items, kinds, logs, lost, names, nodes, records, rights
+from . import builds, items, kinds, logs, lost, names, nodes, records, rights, waiting
 from .cache import Document
 from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations, check_id
@@ -43,6 +43,9 @@ from .views import Asking, Snapshot, View, Watching
 
 TOGETHER = 100
 """Inspections that are looked at by one set of requests: their names have to fit into an address."""
+
+OWN_REASONS = frozenset({"Cancelled", "DeadlineExceeded", "OutOfMemoryKilled", waiting.STORAGE})
+"""Reasons of failed builds of which their logs say nothing."""
 
 SETTLE = 0.05
 """Seconds for which changes are gathered before the controller looks again."""
@@ -79,7 +82,7 @@ class OpenShiftEngine(Engine):
 
     @functools.cached_property
     def _environments(self) -> Environments:
-        return Environments(self.cluster, self._placement, self._images)
+        return Environments(self.cluster, self._placement, self._images, self._settings.build_storage_limit)
 
     @functools.cached_property
     def _declarations(self) -> Declarations:
@@ -473,7 +476,7 @@ class OpenShiftEngine(Engine):
 
     def _explained(self, inspection_id: str, build: BuildState) -> BuildState:
         """A failed build says why by its whole log; the Build itself has but its last lines."""
-        if build.outcome != "failed" or build.reason in ("Cancelled", "DeadlineExceeded", "OutOfMemoryKilled"):
+        if build.outcome != "failed" or build.reason in OWN_REASONS:
             return build
         try:
             text = b"".join(self.build_log(inspection_id)).decode(errors="replace")

@@ -62,8 +62,10 @@ class Claim(NamedTuple):
 class Environments:
     """Makes environments' objects; keeps nothing that it could not find again."""
 
-    def __init__(self, cluster: Cluster, placement: Placement, images: Images) -> None:
+    def __init__(self, cluster: Cluster, placement: Placement, images: Images, disk: int) -> None:
+        """`disk` is what a build may write, in bytes."""
         self._cluster = cluster
+        self._disk = disk
         self._images = images
         self._placement = placement
         self._asked: TTLCache[str, bool] = TTLCache(math.inf, SEEN_WITHIN)
@@ -213,6 +215,7 @@ class Environments:
                 build=specification.build,
                 node_selector=self._placement.selector(specification.build.requests.hardware),
                 devices=self._placement.devices(specification.build.requests.hardware),
+                disk=self._disk,
             ),
         }
         for kind, document in documents.items():

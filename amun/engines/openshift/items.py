@@ -150,6 +150,8 @@ def outcome(pod: Pod) -> Outcome:
     annotations = pod["metadata"].get("annotations") or {}
     own = "Cancelled" if names.STOPPED in annotations else None
     reason = own or disrupted(pod) or status.get("reason") or ending.get("reason")
+    if reason == "Evicted" and waiting.wrote_too_much(status.get("message")):
+        reason = waiting.STORAGE
     if script is None and reason == "Error" and ending["exitCode"] not in KILLED:
         reason = "StartError"  # hwinfo.sh fails for nothing else
     return Outcome(

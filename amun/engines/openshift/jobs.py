@@ -114,6 +114,7 @@ class Jobs:
             account=ACCOUNT,
             attempts=settings.attempts,
             devices=self._placement.devices(run.requests.hardware),
+            disk=settings.storage_limit,
         )
 
     def _runner(self) -> str:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError"})
 """The kubelet's reasons for a container whose image it could not get (pkg/kubelet/images)."""
+
+
+# Words of the kubelet's evictions for limits of the pod's own (pkg/kubelet/eviction/helpers.go: …MessageFmt); a node
+# that runs low has others, and those alone make a pod a DisruptionTarget.
+_DISK = re.compile(
+    r"exceeded its local ephemeral storage limit|ephemeral local storage usage exceeds the total limit of containers"
+    r"|Usage of EmptyDir volume .* exceeds the limit"
+)
+
+STORAGE = "StorageLimitExceeded"
+
+
+def wrote_too_much(message: str | None) -> bool:
+    """Whether a pod was evicted because it wrote more to disk than it may."""
+    return bool(_DISK.search(message or ""))
 
 
 class Why(NamedTuple):
