@@ -128,14 +128,20 @@ def engine() -> ScriptedEngine:
 
 
 @pytest.fixture
-def staged(engine: ScriptedEngine) -> Iterator[Callable[..., None]]:
+def staged(engine: ScriptedEngine) -> Callable[..., None]:
     """Shows other scenes than those of `scenes`, and nothing else, until the test is over."""
-    before = engine.scenes
 
     def show(*others: Scene) -> None:
         engine.scenes = {each.id: each for each in others}
 
-    yield show
+    return show
+
+
+@pytest.fixture(autouse=True)
+def _next_test_finds_the_same(engine: ScriptedEngine) -> Iterator[None]:
+    """Takes back which scenes a test has added, removed or replaced, also where it failed."""
+    before = dict(engine.scenes)
+    yield
     engine.scenes = before
 
 

@@ -99,7 +99,6 @@ def test_a_dry_run_comes_first_and_whatever_is_changed_after_it_is_checked_again
     page.get_by_role("link", name="Submit again").click()
     assert document(page)["identifier"] == "by-hand"
     assert document(page)["batch_size"] == 3
-    del engine.scenes[made]
 
 
 def test_hardware_that_there_is_not_is_said_by_the_dry_run(served: Served, tab: Callable[..., Tab]) -> None:
