@@ -201,6 +201,12 @@ class TooManyRequests(AmunError):
         return {"Retry-After": str(self.after)}
 
 
+class Busy(TooManyRequests):
+    """All callers together have asked for more than there is room for."""
+
+    status = 503
+
+
 class EngineUnavailable(AmunError):
     """The engine (or the disk under it) is out of reach; trying again later may help."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__, contract, metrics
-from .errors import RequestTimeout, RequestTooLarge
+from .errors import Busy, RequestTimeout, RequestTooLarge
 from .pages.application import template
 
 OTHER = "(other)"
@@ -23,6 +23,15 @@ FIXED = frozenset({"/api/v1", "/readiness", "/liveness", "/metrics", "/api/v1/op
 PATIENCE = 30.0
 """Seconds within which the next part of a body must have come."""
 
+SMALL = 64 * 1024
+"""Bytes of a body for which there always is room."""
+
+TOGETHER = 8
+"""How many of the largest bodies a process holds at a time: what is made of one takes many times its size."""
+
+RETRY_AFTER = 5
+"""Seconds after which one that there was no room for may be sent again."""
+
 
 class Gate:
     """ASGI middleware around everything that answers, errors included."""
@@ -30,6 +39,7 @@ class Gate:
     def __init__(self, app: ASGIApp, request_limit: int) -> None:
         self._app = app
         self._limit = request_limit
+        self._room = TOGETHER * request_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,9 +52,23 @@ class Gate:
                 metrics.RESPONSES.labels(scope["method"], _route(scope), message["status"]).inc()
             await send(message)
 
-        await self._app(scope, self._limited(scope, receive), counted)
+        held = 0
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        def hold(size: int) -> None:
+            """Keep room for a body of which so much has come, until the request is answered."""
+            nonlocal held
+            more = size - held if size > SMALL else 0
+            if more > self._room:
+                raise Busy("There are too many large requests at once.", RETRY_AFTER)
+            held += more
+            self._room -= more
+
+        try:
+            await self._app(scope, self._limited(scope, receive, hold), counted)
+        finally:
+            self._room += held
+
+    def _limited(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> Receive:
         """Receive no more than the limit; a body that admits to be larger is not read at all."""
         declared = Headers(scope=scope).get("content-length", "")
         admitted = int(declared[:20]) if declared.isdecimal() else 0
@@ -62,6 +86,7 @@ class Gate:
                 whole = not message.get("more_body", False)
                 received += len(message.get("body", b""))
                 if received <= self._limit:
+                    hold(received)
                     return message
             raise RequestTooLarge(f"The request is too large: a specification may have {self._limit} bytes.")
 

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 import uvicorn
 
-from amun import protocol
+from amun import gate, protocol
+from tests.conftest import wait_until
 from tests.guarded import Guarded
+
+LIMIT = 128 * 1024
+"""Bytes that a submission may have here."""
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a service that asks nobody who they are."""
-    guarded = Guarded(tmp_path_factory.mktemp("service"), auth="none")
+    guarded = Guarded(tmp_path_factory.mktemp("service"), auth="none", request_limit=LIMIT)
     config = uvicorn.Config(guarded.app, http=protocol.Protocol, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -138,3 +142,39 @@ def _send_without_end(connection: socket.socket) -> None:
 )
 def test_a_request_is_for_the_host_that_it_names(port: int, request_: bytes, status: int) -> None:
     assert answers(port, request_)[0][0] == status
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    lines = ["POST /api/v1/inspect HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_large_bodies_are_held_in_limited_number_and_small_ones_always(port: int, chunked: bool) -> None:
+    part = b" " * (LIMIT - 1)
+    sized = post(part, f"Content-Length: {LIMIT}")
+    pieces = post(b"%x\r\n%b\r\n" % (len(part), part), "Transfer-Encoding: chunked")
+    large = post(b"[" + b" " * (LIMIT - 2) + b"]", f"Content-Length: {LIMIT}", "Connection: close")
+    unfinished = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(gate.TOGETHER)]
+    try:
+        assert {status for status, _ in answers(port, large)} == {400}
+        for connection in unfinished:
+            connection.sendall(pieces if chunked else sized)
+        ((status, said),) = wait_until(lambda: [each for each in answers(port, large) if each[0] != 400])
+        assert (status, said["error"]) == (503, "There are too many large requests at once.")
+        small = post(b"[]", "Content-Length: 2", "Connection: close")
+        assert [
+            status
+            for status, _ in answers(
+                port,
+                small,
+            )
+        ] == [400]
+        assert [status for status, _ in answers(port, get("/api/v1/version"))] == [200]
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as refused:
+            refused.sendall(large)
+            assert b"\r\nretry-after: 5\r\n" in refused.recv(4096).lower()
+    finally:
+        for connection in unfinished:
+            connection.close()
+    wait_until(lambda: {status for status, _ in answers(port, large)} == {400})
