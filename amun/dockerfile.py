@@ -142,6 +142,10 @@ def _private(private: str | None) -> tuple[str, ...]:
     return () if private is None else ("--private", private)
 
 
+def _private_files(private: str | None) -> dict[str, bytes]:
+    return {} if private is None else {"private.sh": _program("private.sh")}
+
+
 def _locked(specification: Specification, private: str | None) -> Iterator[Step]:
     if specification.python.locked:
         manager = specification.package_manager
@@ -150,7 +154,8 @@ def _locked(specification: Specification, private: str | None) -> Iterator[Step]
         files = {"requested.txt": lock.requested(locked).encode()}
         if repositories := lock.repositories(locked):
             files["repositories.txt"] = repositories.encode()
-        yield _helper("locked.sh", *_private(private), manager, *hosts, files=_stack(manager, locked) | files)
+        files = _stack(manager, locked) | files | _private_files(private)
+        yield _helper("locked.sh", *_private(private), manager, *hosts, files=files)
 
 
 def _stack(manager: str, locked: lock.Lock) -> dict[str, bytes]:
@@ -166,7 +171,8 @@ def _stack(manager: str, locked: lock.Lock) -> dict[str, bytes]:
 
 def _loose(specification: Specification, private: str | None) -> Iterator[Step]:
     if specification.python_packages:
-        yield _helper("loose.sh", *_private(private), *specification.python_packages)
+        arguments = (*_private(private), *specification.python_packages)
+        yield _helper("loose.sh", *arguments, files=_private_files(private))
 
 
 def _files(specification: Specification) -> Step:

@@ -23,6 +23,7 @@ class Inspection:
         environment: digest of the environment, ``sha256:…``.
         created: when it was accepted, RFC 3339 in UTC.
         owner: name of the caller who submitted it, None where nobody was asked.
+        private: whether its build asks hosts with a password, so that its environment is its owner's alone.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Inspection:
     environment: str
     created: str
     owner: str | None = None
+    private: bool = False
 
     @property
     def items(self) -> range:

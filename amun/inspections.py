@@ -72,6 +72,7 @@ class Inspections:
             script_sha256=None if content is None else hashlib.sha256(content).hexdigest(),
             environment=digest,
             created=clock.now(),
+            private=bool(asked_with),
         )
         accepted = self.engine.submit(Submission(inspection, content, context, asked_with), key, _fingerprint(document))
         logger.info("inspection accepted", inspection_id=accepted.id, environment=digest, cached=accepted.cached)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import IO
 
-from .. import clock, dockerfile, framing, metrics
+from .. import clock, dockerfile, framing, logins, metrics
 from ..engines.base import Engine
 from ..errors import Unreadable
 from ..inspection import Observation
@@ -70,7 +70,8 @@ class Keeping:
         inspection = observation.inspection
         self._put(SPECIFICATION, documents.specification(inspection))
         base = self._engine.complete(inspection.specification.base)
-        self._put(DOCKERFILE, dockerfile.context(inspection.specification, base)["Dockerfile"])
+        private = logins.owner_digest(inspection.owner) if inspection.private else None
+        self._put(DOCKERFILE, dockerfile.context(inspection.specification, base, private)["Dockerfile"])
         if BUILD_LOG not in self._there:
             with self._what_is_left("build"), _spooled(self._engine.build_log(self._id)) as log:
                 if _is_text(log):

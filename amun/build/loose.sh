@@ -16,10 +16,7 @@ settings=$(python settings.py)
 eval "$settings"
 
 if [ "$1" = --private ]; then
-    # What hosts are asked with, see amun/logins.py; it is no part of the image.
-    export NETRC=/run/amun-logins/netrc GIT_TERMINAL_PROMPT=0
-    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=credential.helper
-    export GIT_CONFIG_VALUE_0='store --file=/run/amun-logins/git-credentials'
+    . ./private.sh
     shift 2
 fi
 

@@ -81,7 +81,9 @@ def index() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Service]:
     """A service whose builds reach this machine, where the index is."""
-    running = Service(tmp_path_factory.mktemp("private") / "state", workers=1, grace=1, build_network="host")
+    place = tmp_path_factory.mktemp("private")
+    settings = {"workers": 1, "grace": 1, "build_network": "host", "deployment": "test", "archive": place / "archive"}
+    running = Service(place / "state", **settings)
     try:
         yield running.start()
     finally:
@@ -105,8 +107,16 @@ def stack(base: str, index: str, manager: str, password: str = PASSWORD) -> dict
 
 
 def everything(service: Service) -> bytes:
-    """All that is kept, but for the log of the service's own tests and what Podman has for machines."""
-    return b"".join(path.read_bytes() for path in service.state_dir.rglob("*") if path.is_file())
+    """All that is kept, in the state directory and in the archive."""
+    places = (service.state_dir, service.state_dir.with_name("archive"))
+    return b"".join(path.read_bytes() for place in places for path in place.rglob("*") if path.is_file())
+
+
+def archived(service: Service, inspection_id: str, name: str) -> bytes:
+    """A file of an inspection in the archive, when it is there."""
+    path = service.state_dir.with_name("archive") / "test" / "inspections" / inspection_id / name
+    wait_until(path.exists)
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize("manager", ["micropipenv", "pipenv", "uv"])
@@ -124,6 +134,9 @@ def test_a_locked_stack_comes_from_an_index_with_a_password(
     assert list(private.state_dir.glob("builds/*/logins")) == []
     assert PASSWORD not in image_history(status["build"]["image"])
     assert PASSWORD not in private.log.read_text()
+    recipe = archived(private, inspection_id, "build/Dockerfile")
+    assert recipe in [path.read_bytes() for path in private.state_dir.glob("builds/*/context/Dockerfile")]
+    assert b'"--private"' in recipe
 
 
 def built(service: Service, inspection_id: str) -> str:

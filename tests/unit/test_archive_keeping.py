@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from amun import clock, dockerfile, status
+from amun import clock, dockerfile, logins, status
 from amun.archive import documents
 from amun.archive.archive import Archive
 from amun.archive.keeping import Keeping
@@ -95,6 +95,20 @@ def test_everything_lies_where_its_readers_look_for_it(store: Store, engine: Mem
     assert found["results/1/container-log"] == b"".join(engine.item_log(inspection_id, 1))
     assert json.loads(found["results/1/hwinfo"]) == {"cpu_info": {}}
     assert json.loads(found["results/1/result"]) == engine.report(inspection_id, 1)
+
+
+def test_the_dockerfile_that_is_kept_is_that_of_an_owner_whose_password_a_build_used(
+    directory: Store, engine: MemoryEngine
+) -> None:
+    inspection_id = engine.add(0, python_packages=["private"])
+    inspection = replace(engine.observe(inspection_id).inspection, private=True)
+    engine.change(inspection_id, inspection=inspection)
+    engine.built(inspection_id)
+    keep(directory, engine, inspection_id)
+    whole = f"test/inspections/{inspection_id}"
+    kept = everything(directory, whole)[f"{whole}/build/Dockerfile"]
+    assert kept == dockerfile.context(inspection.specification, None, logins.owner_digest("me"))["Dockerfile"]
+    assert kept != dockerfile.context(inspection.specification)["Dockerfile"]
 
 
 def test_the_layout_is_that_of_an_inspection_which_the_original_kept(directory: Store, engine: MemoryEngine) -> None:

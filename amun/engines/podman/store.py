@@ -435,6 +435,7 @@ def _to_record(declared: Declared) -> dict[str, Any]:
         "environment": inspection.environment,
         "created": inspection.created,
         "owner": inspection.owner,
+        "private": inspection.private,
         "build": declared.build,
         "cached": declared.cached,
     }
