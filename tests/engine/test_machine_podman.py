@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from amun.engines.podman import baseimage, cgroups, trials
 from amun.engines.podman.command import Podman
 from amun.engines.podman.facts import gather
 from amun.engines.podman.machine import Machine, probe
+from amun.engines.podman.namespace import build_command
 from amun.errors import EngineUnavailable
 
 # Tries everything that might lead to the host: slirp4netns's and pasta's names for it, and the gateway.
@@ -184,3 +187,17 @@ def test_the_doctor_fails_where_there_is_no_podman(
     printed = capsys.readouterr().out
     assert "Podman is not installed." in printed
     assert "cannot be used" in printed
+
+
+def test_warnings_of_podman_are_no_part_of_a_build_s_log_and_what_looks_like_them_is(
+    machine: Machine, podman: Podman, tmp_path: Path
+) -> None:
+    """Podman warns of health checks, which images of its own format do not have, as it does of this machine."""
+    trials.make_image(podman, Path(shutil.which("catatonit") or "/usr/bin/catatonit"))
+    alike = 'time="2026-01-01T00:00:00Z" level=warning msg="said by the build"'
+    (tmp_path / "Dockerfile").write_text(f"FROM {trials.IMAGE}\nHEALTHCHECK CMD true\nLABEL said='{alike}'\n")
+    command = build_command(machine, "--layers=false", str(tmp_path))
+    built = subprocess.run(command, env=podman.environment, capture_output=True, text=True, check=True)
+    podman.call("image", "rm", "--force", built.stdout.split()[-1])
+    assert "level=warning" not in (built.stdout + built.stderr).replace(alike, "")
+    assert alike in built.stdout

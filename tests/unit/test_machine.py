@@ -29,7 +29,7 @@ from amun.engines.podman import (
     trials,
 )
 from amun.engines.podman.buildenvironment import BuildEnvironment
-from amun.engines.podman.facts import Facts
+from amun.engines.podman.facts import Facts, file_system
 from amun.engines.podman.outcome import Check, Machine, Wishes
 
 DEBIAN = Facts(
@@ -281,7 +281,8 @@ class TestChecks:
     def test_a_full_disk_and_a_slow_driver_are_named(self) -> None:
         slow, full = checks.storage(replace(DEBIAN, storage_driver="vfs", storage_free=1 << 30))
         assert not slow.ok
-        assert str(slow.remedy).startswith("podman system reset")
+        assert str(slow.remedy).startswith("podman system reset, which removes all images and containers of root")
+        assert "AMUN_STORAGE_LIMIT" in slow.why
         assert 'driver = "overlay"' in str(slow.remedy)
         assert "fuse" not in str(slow.remedy)
         assert not full.ok
@@ -290,6 +291,27 @@ class TestChecks:
     def test_local_indexes_that_builds_cannot_see_are_named(self) -> None:
         _, index = checks.network_of_builds(found({"extra-index-url": "file:///opt/simple"}))
         assert "file:///opt/simple" in index.why
+
+    @pytest.mark.parametrize("driver", ["btrfs", "zfs", "vfs"])
+    def test_a_storage_in_which_runs_are_not_counted_is_named(self, driver: str) -> None:
+        storage, _ = checks.storage(replace(DEBIAN, storage_driver=driver, storage_free=50 << 30))
+        assert not storage.ok
+        assert "AMUN_STORAGE_LIMIT" in storage.why
+
+    def test_directories_in_memory_are_named_with_what_follows(self) -> None:
+        (found,) = checks.in_memory("/run/amun", "AMUN_STATE_DIR", "tmpfs")
+        assert not found.ok
+        assert "/run/amun" in found.why
+        assert "OOMKilled" in found.why
+        assert "AMUN_STATE_DIR" in str(found.remedy)
+        assert not list(checks.in_memory("/var/lib/amun", "AMUN_STATE_DIR", "ext4"))
+
+    def test_the_file_system_of_a_path_that_is_not_there_yet_is_known(self) -> None:
+        shm = Path("/dev/shm")
+        if not shm.is_mount():
+            pytest.skip("nothing is mounted at /dev/shm here")
+        assert file_system(shm / "not" / "there") == "tmpfs"
+        assert file_system(Path("/proc/self")) == "proc"
 
     def test_every_failed_check_has_a_remedy(self) -> None:
         bad = replace(DEBIAN, podman=None, programs={}, root=False, storage_driver="vfs", storage_free=0)

@@ -87,17 +87,27 @@ def users(facts: Facts) -> Check:
 
 def storage(facts: Facts) -> Iterator[Check]:
     """The storage driver, and the disk under it."""
-    driver, slow = facts.storage_driver, facts.storage_driver == "vfs"
+    driver, slow, counted = facts.storage_driver, facts.storage_driver == "vfs", facts.storage_driver == "overlay"
     why = "vfs copies whole images for every container." if slow else f"Images lie in {facts.storage_root}."
+    if not counted:
+        why += " What runs write to their root directory is not counted (AMUN_STORAGE_LIMIT) but with overlay."
     file = "/etc/containers/storage.conf" if facts.root else "~/.config/containers/storage.conf"
     # Podman keeps to the driver that its storage was made with, so that goes first, and all images with it.
-    choose = f'podman system reset, then set driver = "overlay" under [storage] in {file} (Linux 5.13 or later)'
-    remedy = choose if slow else None
-    yield Check("storage", not slow, driver or "unknown", why, remedy, needed=False)
+    overlay = f'set driver = "overlay" under [storage] in {file} (Linux 5.13 or later)'
+    remedy = f"podman system reset, which removes all images and containers of {facts.user}, then {overlay}"
+    yield Check("storage", counted, driver or "unknown", why, None if counted else remedy, needed=False)
     free = facts.storage_free / GIBIBYTE
     enough = free >= 2
     why = f"{free:.1f} GiB are free under {facts.storage_root}; an environment takes 0.2 to 2 GiB."
     yield Check("disk", enough, f"{free:.1f} GiB", why, None if enough else "podman image prune", needed=False)
+
+
+def in_memory(place: str, setting: str, file_system: str) -> Iterator[Check]:
+    """A directory whose files take memory."""
+    if file_system in ("tmpfs", "ramfs"):
+        why = f"{place} is in memory: what a run writes there counts as its own, so that OOMKilled comes before"
+        why += " StorageLimitExceeded, and nothing is left of it when the machine starts again."
+        yield Check("files in memory", False, file_system, why, f"set {setting} to a directory on a disk", needed=False)
 
 
 def limits_of_builds(facts: Facts, group: str | None, seccomp: str | None) -> Check:

@@ -132,7 +132,19 @@ def _listed(file: Path, user: str) -> bool:
     return any(line.split(":")[0] in (user, str(os.geteuid())) for line in lines)
 
 
+def file_system(path: Path) -> str:
+    """Type of the file system that a path is on, or would be (proc_pid_mountinfo(5)); empty where it is not known."""
+    device = _existing(path).stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return next((mount[mount.index("-") + 1] for mount in mounts if mount[2] == number), "")
+
+
 def _free(path: Path) -> int:
+    return shutil.disk_usage(_existing(path)).free
+
+
+def _existing(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
-    return shutil.disk_usage(path).free
+    return path

@@ -7,6 +7,7 @@ go too, for a state directory that is about to be removed: nothing else knows th
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import EngineUnavailable
@@ -25,14 +26,42 @@ PATIENCE = 300.0
 
 
 def stop(podman: Podman, state_dir: Path) -> None:
-    """Kill the builds of this state directory and remove its pods. Raises `EngineUnavailable`."""
-    for build in (state_dir / "builds").glob("*/"):
-        if not (build / "exit").exists():
-            steps.kill(build)
+    """Kill the builds of this state directory and remove its pods: all that can be.
+
+    Raises `EngineUnavailable`, which says what could not.
+    """
+    failed = [*_stop_builds(state_dir), *_remove_pods(podman, state_dir)]
+    if failed:
+        raise EngineUnavailable("\n".join(failed))
+
+
+def _stop_builds(state_dir: Path) -> list[str]:
+    builds = [build for build in (state_dir / "builds").glob("*/") if not (build / "exit").exists()]
+    return [said for build in builds for said in _tried(f"build {build.name}", steps.kill, build)]
+
+
+def _remove_pods(podman: Podman, state_dir: Path) -> list[str]:
+    names: list[str] = []
+    failed = _tried("pods", lambda: names.extend(_pods(podman, state_dir)))
+    if names and _tried("pods", pods.remove, podman, names):  # some container was busy, or is like no other
+        failed += [said for name in names for said in _tried(f"pod {name}", _remove_pod, podman, name)]
+    return failed
+
+
+def _remove_pod(podman: Podman, name: str) -> None:
+    if _tried(f"pod {name}", pods.remove, podman, [name]):
+        podman.remove_pods([name])  # if need be without a look at what it is
+
+
+def _tried(what: str, do: Callable[..., None], *arguments: object) -> list[str]:
+    """Do one part of the work; says what went wrong with it, so that the others are done all the same."""
     try:
-        pods.remove(podman, _pods(podman, state_dir))
-    except EngineUnavailable:  # some container was busy; what matters is whether anything is left
-        pods.remove(podman, _pods(podman, state_dir))
+        do(*arguments)
+    except EngineUnavailable as exc:
+        return [f"{what}: {exc}"]
+    except Exception as exc:
+        return [f"{what}: {type(exc).__name__}: {exc}"]
+    return []
 
 
 def remove_images(podman: Podman, *state_dirs: Path) -> None:
@@ -54,16 +83,19 @@ def _pods(podman: Podman, state_dir: Path) -> list[str]:
 
 def main() -> int:
     settings = Settings()
+    failed = _stop_builds(settings.state_dir)  # which takes no Podman
     try:
         machine = for_settings(settings)
         podman = Podman(machine.podman, machine.environment)
-        stop(podman, settings.state_dir)
+    except Exception as exc:
+        failed.append(f"Podman: {exc}")
+    else:
+        failed += _remove_pods(podman, settings.state_dir)
         if "--images" in sys.argv[1:]:
-            remove_images(podman, settings.state_dir)
-    except EngineUnavailable as exc:
-        print(exc, file=sys.stderr)
-        return 1
-    return 0
+            failed += _tried("images", remove_images, podman, settings.state_dir)
+    for said in failed:
+        print(said, file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ PAUSE = 0.02
 
 KILLED = 128 + signal.SIGKILL
 
+QUIET = "--log-level=error"
+"""Podman's option: its own warnings, of this machine, say nothing of what is built."""
+
 Result = TypeVar("Result")
 
 
@@ -61,7 +64,8 @@ class NoNetwork(Exception):
 
 def build_command(machine: Machine, *arguments: str) -> list[str]:
     """``podman build ARGUMENTS…``, in the network that this machine has for builds."""
-    build = [machine.podman, "build", "--http-proxy=false"]  # what builds know of proxies is in their environment
+    # What builds know of proxies is in their environment.
+    build = [machine.podman, QUIET, "build", "--http-proxy=false"]
     if machine.build_seccomp is not None:
         build += ["--security-opt", f"seccomp={machine.build_seccomp}"]
     if machine.build_network not in WAYS:
@@ -73,7 +77,7 @@ def build_command(machine: Machine, *arguments: str) -> list[str]:
 
 def own_network(machine: Machine, *command: str) -> list[str]:
     """A command in which `NETWORK` and `PATH` stand for a network that is made for it."""
-    become = [machine.podman, "unshare"] if machine.rootless else []
+    become = [machine.podman, QUIET, "unshare"] if machine.rootless else []
     return [*become, sys.executable, "-c", PROGRAM, str(ROOT), machine.build_network, machine.build_doors, *command]
 
 

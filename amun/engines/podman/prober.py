@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Prober:
         )
         if all(check.ok for check in self.checks):
             machine = self._try(machine)
-        self.checks += [*checks.storage(self.facts), checks.short_names(self.facts)]
+        self.checks += [*checks.storage(self.facts), *self._check_memory(), checks.short_names(self.facts)]
         self.checks += [*checks.network_of_builds(found), checks.clock()]
         return replace(machine, environment=self.environment, checks=tuple(self.checks))
 
@@ -93,6 +93,11 @@ class Prober:
         self._check_limits(pod)
         self._check_host_access(pod)
         return replace(machine, run_network=network, limits=pod.limits)
+
+    def _check_memory(self) -> Iterator[Check]:
+        state, images = self.place.parent, self.facts.storage_root
+        yield from checks.in_memory(str(state), "AMUN_STATE_DIR", facts.file_system(state))
+        yield from checks.in_memory(images, "graphroot in storage.conf", facts.file_system(Path(images)))
 
     # -- runtime ------------------------------------------------------------------------------------------------
 
