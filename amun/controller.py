@@ -7,6 +7,7 @@ repeated. Where two controllers run on one engine, the engine decides which may 
 from __future__ import annotations
 
 import enum
+import math
 import threading
 import time
 
@@ -17,7 +18,7 @@ from .engines.base import Engine, NotYet
 from .errors import AmunError, InspectionNotFound
 from .inspection import Observation
 from .logs import logger
-from .unexpected import Unexpected
+from .unexpected import Refusals, Unexpected
 
 PERIOD = 1.0
 """Seconds after which everything is looked at again, though nothing seems to have changed."""
@@ -49,13 +50,14 @@ def next_step(observation: Observation) -> Step | None:
 
 
 class Controller:
-    """Runs the loop on one engine."""
+    """Runs the loop on one engine. What that refuses for good is given up after `patience` seconds."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, patience: float = math.inf) -> None:
         self._engine = engine
         self._stopped = threading.Event()
         self._alive_at = time.monotonic()
         self._unexpected = Unexpected()
+        self._refusals = Refusals(patience)
 
     def silence(self) -> float:
         """Seconds since the loop last finished something: a step, a look, a try to reach the engine."""
@@ -100,19 +102,25 @@ class Controller:
     def _try_step(self, inspection_id: str) -> None:
         try:
             self.step(inspection_id)
-            self._unexpected.over(inspection_id)
+            self._went_well(inspection_id)
         except (InspectionNotFound, NotYet):
-            self._unexpected.over(inspection_id)  # deleted meanwhile, or under way
+            self._went_well(inspection_id)  # deleted meanwhile, or under way
         except AmunError as exc:
             logger.warning("step failed, trying again", error=str(exc))
+            if self._refusals.too_long(inspection_id, exc):
+                self._give_up(inspection_id, unexpected.REFUSED, str(exc))
         except Exception:  # one inspection's trouble is not the others'
             if self._unexpected.too_often(inspection_id, "step failed, trying again"):
-                self._give_up(inspection_id)
+                self._give_up(inspection_id, unexpected.REASON, unexpected.MESSAGE)
         self._alive()
 
-    def _give_up(self, inspection_id: str) -> None:
+    def _went_well(self, inspection_id: str) -> None:
+        self._unexpected.over(inspection_id)
+        self._refusals.over(inspection_id)
+
+    def _give_up(self, inspection_id: str, reason: str, message: str) -> None:
         try:
-            self._engine.give_up(inspection_id, unexpected.REASON, unexpected.MESSAGE)
+            self._engine.give_up(inspection_id, reason, message)
         except InspectionNotFound:
             pass
         except Exception as exc:

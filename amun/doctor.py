@@ -23,13 +23,22 @@ def main(as_json: bool = False) -> int:
     """Look at everything afresh and print it; returns 0 if the engine of these settings can work, else 1."""
     settings = Settings()
     with Console(stderr=True).status("Trying what works here …"):
-        found, verdict = _cluster(settings) if engines.on_cluster(settings) else _machine(settings)
+        found, verdict = _look(settings)
     usable = all(check.ok or not check.needed for check in found)
     if as_json:
         print(json.dumps({"usable": usable, "checks": [asdict(check) for check in found]}, indent=2))
     else:
         _show(Console(highlight=False), found, verdict)
     return 0 if usable else 1
+
+
+def _look(settings: Settings) -> tuple[Sequence[Check], Text]:
+    """At what the engine of these settings is on."""
+    if settings.engine not in ("auto", *engines.ENGINES):
+        why = f"There are: auto, {', '.join(engines.ENGINES)}."
+        unknown = Check("engine", False, settings.engine, why, "set AMUN_ENGINE", lasting=True)
+        return [unknown], Text("There is no such engine.", style="bold red")
+    return _cluster(settings) if engines.on_cluster(settings) else _machine(settings)
 
 
 def _cluster(settings: Settings) -> tuple[Sequence[Check], Text]:

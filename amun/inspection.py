@@ -64,7 +64,13 @@ class Accepted:
 
 @dataclass(frozen=True)
 class BuildState:
-    """Where a build stands; the words are those of a container status. `image` is a reference by digest."""
+    """Where a build stands; the words are those of a container status.
+
+    Attributes:
+        image: a reference by digest.
+        weak_limits: how those limits are enforced that no control group enforces, ``fallback`` or ``none``, by name:
+            ``cpu``, ``memory``, ``processes``. None where the engine does not tell.
+    """
 
     state: State = "waiting"
     outcome: Outcome | None = None
@@ -76,6 +82,7 @@ class BuildState:
     image: str | None = None
     cached: bool = False
     container: str | None = None
+    weak_limits: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class ItemState:
     Attributes:
         placed_at: when it was given its place, RFC 3339 like the others.
         pulled_at: when its node had the image, where that had to be fetched.
+        weak_limits: as those of `BuildState`.
     """
 
     item: int
@@ -101,6 +109,7 @@ class ItemState:
     container: str | None = None
     placed_at: str | None = None
     pulled_at: str | None = None
+    weak_limits: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

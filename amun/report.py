@@ -75,7 +75,10 @@ CANNOT_START = frozenset({"ContainerCannotRun", "RunContainerError", "StartError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the engine knows of an item's container; times are RFC 3339."""
+    """What the engine knows of an item's container; times are RFC 3339.
+
+    `weak_limits` says how those limits were enforced that no control group did, as in `ItemState`.
+    """
 
     exit_code: int | None = None
     reason: str | None = None
@@ -83,6 +86,7 @@ class Outcome:
     started_at: str | None = None
     finished_at: str | None = None
     hostname: str | None = None
+    weak_limits: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def assemble(
         "start_datetime": started,
         "end_datetime": ended,
         "hardware_match": compare.matches(hardware, hwinfo),
+        "weak_limits": None if outcome.weak_limits is None else dict(outcome.weak_limits),
         **_quality(ran.get("kernel"), usage, _lasted(started, ended), thresholds or Thresholds()),
     }
 
@@ -349,6 +354,8 @@ def verdict(
         return Verdict("failed", "Cancelled", "The run was cancelled.")
     if outcome.reason == "StorageLimitExceeded":
         return Verdict("failed", "StorageLimitExceeded", "The run wrote more to its disk than it may.")
+    if outcome.reason == "ProcessLimitExceeded":
+        return Verdict("failed", "ProcessLimitExceeded", "The run had more processes than it may.")
     if report["exit_code"] and report["oom_killed"]:
         return Verdict("failed", "OOMKilled", "The run needed more memory than it had requested.")
     if outcome.reason == "DiskFull":

@@ -136,7 +136,7 @@ def control(settings: Settings) -> int:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory(settings))
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = engines.load(settings)
-    controller = Controller(engine)
+    controller = Controller(engine, settings.start_deadline)
     if settings.controller_port:
         from . import vitals  # with prometheus_client, which wants to know the directory first
 

@@ -150,7 +150,10 @@ class Settings(BaseSettings):
     cluster_verify_tls: bool = Field(True, description="Verify the API server's certificate.")
     cluster_timeout: float = Field(30.0, gt=0, description="Seconds a request to the API server may take.")
     start_deadline: int = Field(
-        1800, ge=1, description="Seconds a build's or item's pod may wait on a cluster before it is given up."
+        1800,
+        ge=1,
+        description="Seconds a build's or item's pod may wait on a cluster, or anything be refused for good, before it "
+        "is given up.",
     )
     queue_name: str = Field("", description="Kueue's local queue that Jobs are put in.")
     run_egress: str = Field(

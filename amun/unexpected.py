@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
+from .errors import AmunError, Rejected, Unreadable
 from .logs import logger
 
 TRIES = 5
@@ -11,6 +13,9 @@ TRIES = 5
 
 REASON = "InternalError"
 MESSAGE = "The service itself failed at this, several times; its log says why."
+
+REFUSED = "EngineRefused"
+"""Why something ended that the engine refused for good (`Rejected`, `Unreadable`), for as long as may be waited."""
 
 
 class Unexpected:
@@ -29,3 +34,23 @@ class Unexpected:
     def over(self, what: str) -> None:
         """It went well after all."""
         del self._times[what]
+
+
+class Refusals:
+    """Knows since when something is refused for good. Nothing of that is tried for ever."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._since: dict[str, float] = {}
+
+    def too_long(self, what: str, exc: AmunError) -> bool:
+        """Whether this is a refusal that does not pass, and has been there for longer than `patience` seconds."""
+        if not isinstance(exc, Rejected | Unreadable):
+            self.over(what)
+            return False
+        now = time.monotonic()
+        return now - self._since.setdefault(what, now) >= self._patience
+
+    def over(self, what: str) -> None:
+        """It went well after all."""
+        self._since.pop(what, None)

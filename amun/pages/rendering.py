@@ -92,6 +92,7 @@ def environment() -> jinja2.Environment:
         words.percent,
         words.hardware,
         words.system,
+        words.weak_limits,
     )
     own = (reference, compact, indented, brief)
     made.filters.update({function.__name__: function for function in (*named, words.plain_list, *own)})

@@ -151,3 +151,10 @@ def _memory(total: object, limit: object) -> str:
     if isinstance(limit, int) and isinstance(total, int) and limit < total:
         return f"{size(limit)} of {size(total)}"
     return size(total) if isinstance(total, int) else ""
+
+
+def weak_limits(limits: Mapping[str, str]) -> str:
+    """Which limits no control group enforces, and what does: ``not enforced: cpu; by a watch: memory``."""
+    known = {"none": "not enforced", "fallback": "enforced by a watch alone"}
+    found = {said: [name for name, how in limits.items() if how == word] for word, said in known.items()}
+    return "; ".join(f"{said}: {', '.join(names)}" for said, names in found.items() if names)

@@ -17,6 +17,7 @@ TYPES = {
     "exit_code": int,
     "stdout": dict,
     "not_finite": list,
+    "weak_limits": dict | None,
     "stdout_text": str,
     "stderr": str,
     "script_sha256": str,

@@ -24,14 +24,15 @@ from ...inspection import BuildState
 from ...logs import logger
 from ...masking import Mask
 from ...settings import Settings
-from ...unexpected import Unexpected
-from . import bases, cgroups, files, room, steps
+from ...unexpected import Refusals, Unexpected
+from . import bases, cgroups, files, room, steps, usage
 from .command import NO_ROOM, Podman
 from .disk import DiskGuard
 from .machine import Machine
 from .namespace import build_command
 from .room import Room
 from .store import BuildRecord, Declared, Store
+from .usage import UsageGuard
 
 IMAGE = "localhost/amun/environment"
 
@@ -81,7 +82,9 @@ class Builds:
         self._stopping: dict[str, threading.Thread] = {}
         self._unexpected = Unexpected()
         self._room = Room(settings.state_dir)
+        self._refusals = Refusals(settings.start_deadline)
         self._guards: dict[str, tuple[int, DiskGuard]] = {}
+        self._usage: dict[str, UsageGuard] = {}
 
     def running(self) -> int:
         return len(self._watched)
@@ -128,7 +131,7 @@ class Builds:
         self._changed()
 
     def enforce_limits(self) -> None:
-        """Stop builds that write more than they may, to their log or to the disk."""
+        """Stop builds that take more than they may: of log and disk, and of what no control group limits."""
         log, disk = self._settings.build_log_limit, self._settings.build_storage_limit
         for build in list(self._watched):
             path = self._store.build_path(build)
@@ -138,6 +141,20 @@ class Builds:
                 self.stop(build, "LogLimitExceeded", f"The build printed more than {log} bytes.")
             elif self._wrote_too_much(build):
                 self.stop(build, "StorageLimitExceeded", f"A step of the build wrote more than {disk} bytes to disk.")
+            elif (what := self._took_too_much(build)) == "memory":
+                self.stop(build, "OutOfMemoryKilled", "A step of the build needed more memory than it had requested.")
+            elif what == "processes":
+                self.stop(build, "ProcessLimitExceeded", "A step of the build had more processes than it may.")
+
+    def _took_too_much(self, build: str) -> str | None:
+        """Which of ``memory`` and ``processes``, where no control group limits them."""
+        if build not in self._usage:
+            weak, record = self._machine.weak_build_limits, self._store.build_record(build)
+            memory = int(formats.quantity(record.memory)) if "memory" in weak else None
+            processes = self._settings.build_pids_limit if "processes" in weak else None
+            self._usage[build] = UsageGuard(self._podman, memory, processes)
+        guard = self._usage[build]
+        return guard.exceeded(steps.first(self._store.build_path(build))) if guard.needed else None
 
     def _wrote_too_much(self, build: str) -> bool:
         step = steps.writing(self._store.build_path(build))
@@ -195,7 +212,7 @@ class Builds:
             files.write(path / "begun", str(_size(path / "log")))
         if self._machine.build_group is not None:
             cgroups.limit_build(build, self._settings.build_pids_limit)
-        state = BuildState(state="running", started_at=clock.now())
+        state = BuildState(state="running", started_at=clock.now(), weak_limits=self._machine.weak_build_limits)
         self._store.keep_build(build, state)
         self._spawn(path, self._arguments(record, path))
         logger.info("build started", build=build, environment=record.environment, attempt=_attempt(path))
@@ -232,7 +249,17 @@ class Builds:
             arguments += ["--memory", str(int(formats.quantity(record.memory)))]
         if self._machine.build_group is not None:
             arguments += ["--cgroup-parent", f"{self._machine.build_group}/{record.id}"]
-        return arguments
+        return [*arguments, *self._fallbacks(record)]
+
+    def _fallbacks(self, record: BuildRecord) -> list[str]:
+        """Resource limits in place of those that control groups do not set."""
+        weak, settings, arguments = self._machine.weak_build_limits, self._settings, []
+        if "memory" in weak:
+            arguments.append(usage.ulimit("data", usage.data_limit(int(formats.quantity(record.memory)))))
+        if "processes" in weak:
+            most = usage.build_processes(settings.build_pids_limit, self._limit, settings.max_runs)
+            arguments.append(usage.ulimit("nproc", most))
+        return [word for limit in arguments for word in ("--ulimit", limit)]
 
     def _spawn(self, path: Path, arguments: list[str]) -> None:
         with files.disk_errors(), open(path / "lock", "a+b") as lock:
@@ -265,6 +292,8 @@ class Builds:
             time.sleep(RETRY_AFTER)
         except EngineUnavailable as exc:  # the next step tries again
             logger.warning("build not concluded", build=build, error=str(exc))
+            if self._refusals.too_long(build, exc):
+                self._give_up(build, unexpected.REFUSED, str(exc))
             time.sleep(RETRY_AFTER)
         except Exception:
             if self._unexpected.too_often(build, "build not concluded"):
@@ -273,6 +302,7 @@ class Builds:
         finally:
             self._stopping.pop(build, None)
             self._guards.pop(build, None)
+            self._usage.pop(build, None)
             del self._watched[build]
             self._changed()
 
@@ -315,8 +345,9 @@ class Builds:
                 return self._put_back(build, attempt + 1, "The build was killed; it begins again.")
             message = f"The build was killed {self._attempts} times before it could end."
             ended = BuildState(outcome="error", reason="BuildKilled", message=message, exit_code=code)
-        started = self._state(build).started_at
-        ended = replace(ended, state="terminated", started_at=started, finished_at=clock.now())
+        begun = self._state(build)
+        ended = replace(ended, state="terminated", started_at=begun.started_at, finished_at=clock.now())
+        ended = replace(ended, weak_limits=begun.weak_limits)
         record = self._store.build_record(build)
         with self._store.environment_lock(record.environment):  # nobody joins while it is decided who goes on
             if self._goes_on(record, ended):
@@ -373,6 +404,7 @@ class Builds:
         """A limit has ended the build that others allow more: from the next attempt on it has the largest limits."""
         path = self._store.build_path(build)
         files.write(path / AGAIN, "")
+        (path / "stop.json").unlink(missing_ok=True)
         self._put_back(build, 1, "The build came to a limit; it begins again with larger ones.")
 
     def _put_back(self, build: str, attempt: int, why: str) -> None:

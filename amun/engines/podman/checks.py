@@ -56,10 +56,13 @@ def install(facts: Facts, *programs: str) -> str:
 def podman(facts: Facts) -> Check:
     if facts.podman is None:
         return Check("podman", False, "none", "Podman is not installed.", install(facts, "podman", "catatonit"))
+    if facts.refusal is not None:
+        why = f"{facts.podman} does not work: {facts.refusal}"
+        return Check("podman", False, "unknown", why, "podman info  # until it succeeds", lasting=facts.lasting)
     oldest = ".".join(map(str, OLDEST))
     recent = facts.version_numbers >= OLDEST
     why = f"{facts.podman} is of version {facts.version}; {oldest} or later is needed."
-    return Check("podman", recent, facts.version, why, None if recent else install(facts, "podman"))
+    return Check("podman", recent, facts.version, why, None if recent else install(facts, "podman"), lasting=True)
 
 
 def pods(facts: Facts) -> Check:
@@ -67,7 +70,8 @@ def pods(facts: Facts) -> Check:
     path = facts.programs.get("catatonit")
     if path:
         return Check("pods", True, path, "catatonit is there to hold pods.")
-    return Check("pods", False, "none", "Podman cannot start pods without catatonit.", install(facts, "catatonit"))
+    why = "Podman cannot start pods without catatonit."
+    return Check("pods", False, "none", why, install(facts, "catatonit"), lasting=True)
 
 
 def users(facts: Facts) -> Check:
@@ -77,16 +81,18 @@ def users(facts: Facts) -> Check:
         return Check(name, True, "root", "Podman runs as root, no subordinate ids are needed.")
     if "newuidmap" not in facts.programs:
         why = "Rootless containers need newuidmap and newgidmap."
-        return Check(name, False, "none", why, install(facts, "newuidmap"))
+        return Check(name, False, "none", why, install(facts, "newuidmap"), lasting=True)
     if facts.subordinate:
         return Check(name, True, "subordinate ids", f"/etc/subuid and /etc/subgid have ranges for {facts.user}.")
     add = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {facts.user}"
     why = f"/etc/subuid or /etc/subgid has no range for {facts.user}."
-    return Check(name, False, "none", why, f"{add} && podman system migrate")
+    return Check(name, False, "none", why, f"{add} && podman system migrate", lasting=True)
 
 
 def storage(facts: Facts) -> Iterator[Check]:
-    """The storage driver, and the disk under it."""
+    """The storage driver, and the disk under it, as far as Podman has told."""
+    if not facts.storage_root:
+        return
     driver, slow, counted = facts.storage_driver, facts.storage_driver == "vfs", facts.storage_driver == "overlay"
     why = "vfs copies whole images for every container." if slow else f"Images lie in {facts.storage_root}."
     if not counted:
@@ -115,7 +121,8 @@ def limits_of_builds(facts: Facts, group: str | None, seccomp: str | None) -> Ch
     missing = []
     if group is None:
         missing.append(
-            "their processes cannot be limited (AMUN_BUILD_PIDS_LIMIT): Podman has no control group for them"
+            "their processes are in no control group (AMUN_BUILD_PIDS_LIMIT): they are looked at once a second, and a"
+            " build that has too many is ended"
         )
     if facts.storage_driver != "overlay":
         missing.append(f"what they write cannot be counted (AMUN_BUILD_STORAGE_LIMIT) with {facts.storage_driver}")

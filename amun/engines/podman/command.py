@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import EngineUnavailable
+from ...errors import EngineUnavailable, Rejected
 from . import files
 
 HOLD = '"$@" </dev/null; exit "$?"'
@@ -18,6 +19,15 @@ HOLD = '"$@" </dev/null; exit "$?"'
 
 NOT_FOUND = 127
 """A shell's exit code where there is no such program; podman has no use for it in what is asked of it here."""
+
+LASTING = re.compile(
+    r"toml: |decode configuration|permission denied|read-only file system|configuration mismatch|does not match our"
+    r"|driver not supported|unknown driver|invalid internal status|no subuid ranges|cannot set up namespace"
+)
+"""What podman says (of 4.3 and 5) of its configuration, its storage and its user, and goes on saying."""
+
+LOGGED = re.compile(r'^time=.* level=(?:error|fatal) msg="(.*)"$')
+"""How podman prints what befalls it before it knows what it was asked."""
 
 LONGEST_ERROR = 500
 """Characters of an error of podman's that are passed on; it may name a path of any length."""
@@ -29,6 +39,12 @@ class PodmanError(EngineUnavailable):
 
 class PodmanFull(PodmanError, files.DiskFull):
     """Podman had no room on its disk, or on ours."""
+
+
+class PodmanRejected(PodmanError, Rejected):
+    """It will refuse until somebody has mended its configuration, its storage or its rights."""
+
+    status = Rejected.status
 
 
 NO_ROOM = re.compile(rf"\b({'|'.join(os.strerror(number) for number in files.FULL)})\b", re.IGNORECASE)
@@ -74,13 +90,16 @@ class Podman:
             )
         except subprocess.TimeoutExpired as exc:
             raise EngineUnavailable(f"podman {what} did not answer within {timeout:g} s.") from exc
+        except FileNotFoundError as exc:
+            raise EngineUnavailable("podman cannot be run: there is no such program.") from exc
         except OSError as exc:
-            raise EngineUnavailable(f"podman cannot be run: {exc.strerror}.") from exc
+            lasting = isinstance(exc, PermissionError) or exc.errno == errno.ENOEXEC
+            raise (Rejected if lasting else EngineUnavailable)(f"podman cannot be run: {exc.strerror}.") from exc
         if done.returncode == NOT_FOUND:
             raise EngineUnavailable("podman cannot be run: there is no such program.")
         if done.returncode != 0:
             error = last_error(done.stderr) or f"podman {what} failed ({done.returncode})."
-            raise (PodmanFull if NO_ROOM.search(error) else PodmanError)(error)
+            raise _kind(error)(error)
         return done.stdout.decode(errors="replace")
 
     def on_files(self, *command: str, timeout: float) -> bytes:
@@ -105,7 +124,10 @@ class Podman:
 
     def json(self, *arguments: str, timeout: float = 120) -> Any:
         """`call` something that prints JSON."""
-        return json.loads(self.call(*arguments, timeout=timeout) or "null")
+        try:
+            return json.loads(self.call(*arguments, timeout=timeout) or "null")
+        except ValueError as exc:
+            raise PodmanError(f"podman {arguments[0]} printed no JSON.") from exc
 
     def inspect_container(self, name: str) -> dict[str, Any] | None:
         """What `podman container inspect` says of it, None if there is no such container."""
@@ -128,6 +150,12 @@ class Podman:
                 self.call(*command)
 
 
+def _kind(error: str) -> type[PodmanError]:
+    if NO_ROOM.search(error):
+        return PodmanFull
+    return PodmanRejected if LASTING.search(error) else PodmanError
+
+
 def last_error(stderr: bytes) -> str:
     """The last error in what podman printed, without its log decoration."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
@@ -135,5 +163,7 @@ def last_error(stderr: bytes) -> str:
         lines.pop()  # why is what the line before it says
     errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
     error = errors[-1].removeprefix("Error:").strip() if errors else ""
+    if logged := LOGGED.search(error):
+        error = re.sub(r"\\(.)", r"\1", logged[1])
     half = LONGEST_ERROR // 2  # what was done stands in front, the cause at the end
     return error if len(error) <= LONGEST_ERROR else f"{error[:half]} … {error[-half:]}"

@@ -91,7 +91,7 @@ def system_files(root: bool, environment: Mapping[str, str] = os.environ) -> lis
         for place in places
         for file in (place / "containers.conf", *sorted(place.glob("containers.conf.d/*.conf")))
     )
-    return [file for file in files if file.is_file()]
+    return [file for file in files if os.path.isfile(file)]
 
 
 def inherit(files: Iterable[Path]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import clock, image_names, logins, status
-from ...errors import Conflict, EngineUnavailable, InspectionNotFound
+from ...errors import Conflict, EngineUnavailable, InspectionNotFound, Rejected
 from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
 from ...logs import logger
 from ...masking import Mask
@@ -60,12 +60,16 @@ class PodmanEngine(Engine):
 
     @property
     def _machine(self) -> Machine:
-        """How Podman works here. Raises `EngineUnavailable` while it does not, so nothing is made that rests on it."""
+        """How Podman works here.
+
+        Raises `EngineUnavailable` while it does not, so that nothing is made that rests on it; `Rejected` if it will
+        not until somebody mends it.
+        """
         if self._found is None or (not self._found.usable and time.monotonic() > self._look_again):
             self._found = machine.for_settings(self._settings)
             self._look_again = time.monotonic() + LOOK_AGAIN
         if self._found.problem is not None:
-            raise EngineUnavailable(self._found.problem)
+            raise (Rejected if self._found.lasting else EngineUnavailable)(self._found.problem)
         return self._found
 
     @functools.cached_property

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import resource
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ...errors import EngineUnavailable, Rejected
+from .command import Podman
 
 PROGRAMS = (
     "crun", "runc", "catatonit", "conmon", "netavark", "aardvark-dns", "slirp4netns", "pasta",
@@ -28,10 +29,14 @@ class Facts:
 
     `systemd` says whether a (user) systemd can be asked for control groups; `subordinate` whether the user has
     subordinate uids and gids (root needs none); `short_names` whether Podman resolves `fedora:28` by itself.
+    `refusal` is what a Podman said that does not even tell of itself, and `lasting` whether it will go on doing so;
+    nothing is known of its storage then.
     """
 
     podman: str | None
     version: str = "0"
+    refusal: str | None = None
+    lasting: bool = False
     root: bool = True
     user: str = "root"
     cgroups: str = "v2"
@@ -57,13 +62,21 @@ class Facts:
 def gather(environment: Mapping[str, str]) -> Facts:
     """Look at this machine; `environment` is what Podman is asked with. Takes about 0.2 s."""
     podman = shutil.which("podman")
-    info = _podman_info(podman, environment) if podman else {}
+    info: dict[str, Any] = {}
+    refused: EngineUnavailable | None = None
+    if podman:
+        try:
+            info = Podman(podman, environment).json("info", "--format", "json", timeout=60) or {}
+        except EngineUnavailable as exc:
+            refused = exc
     store, host = info.get("store", {}), info.get("host", {})
     root, user = os.geteuid() == 0, _user()
-    storage_root = str(store.get("graphRoot", "/var/lib/containers/storage"))
+    storage_root = str(store.get("graphRoot", ""))
     return Facts(
         podman=podman,
         version=str(info.get("version", {}).get("Version", "0")),
+        refusal=None if refused is None else str(refused),
+        lasting=isinstance(refused, Rejected),
         root=root,
         user=user,
         cgroups="v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1",
@@ -77,7 +90,7 @@ def gather(environment: Mapping[str, str]) -> Facts:
         short_names=bool(info.get("registries", {}).get("search")),
         storage_driver=str(store.get("graphDriverName", "")),
         storage_root=storage_root,
-        storage_free=_free(Path(storage_root)),
+        storage_free=_free(Path(storage_root)) if storage_root else 0,
         distribution=distribution(),
     )
 
@@ -93,16 +106,6 @@ def distribution() -> str:
     """The family whose package manager this machine has: debian, fedora, suse, arch, alpine or the empty string."""
     families = {"apt-get": "debian", "dnf": "fedora", "zypper": "suse", "pacman": "arch", "apk": "alpine"}
     return next((family for program, family in families.items() if shutil.which(program)), "")
-
-
-def _podman_info(podman: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        answer = subprocess.run(
-            [podman, "info", "--format", "json"], env=dict(environment), capture_output=True, timeout=60, check=True
-        )
-        return dict(json.loads(answer.stdout))
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return {}
 
 
 def _systemd(root: bool) -> bool:
@@ -141,10 +144,15 @@ def file_system(path: Path) -> str:
 
 
 def _free(path: Path) -> int:
-    return shutil.disk_usage(_existing(path)).free
+    """Bytes that are free where a directory is, or will be; 0 where this user may not look."""
+    try:
+        return shutil.disk_usage(_existing(path)).free
+    except OSError:
+        return 0
 
 
 def _existing(path: Path) -> Path:
-    while not path.exists() and path != path.parent:
+    """The directory itself, or the nearest above it that there is, as far as this user sees."""
+    while not os.path.exists(path) and path != path.parent:
         path = path.parent
     return path

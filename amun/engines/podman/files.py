@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ...errors import EngineUnavailable, Unreadable
+from ...errors import EngineUnavailable, Rejected, Unreadable
 
 
 class CorruptState(Unreadable):
@@ -34,16 +34,19 @@ class DiskFull(EngineUnavailable):
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no more of it for this user, no file as large."""
 
+LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""What a disk refuses until somebody has mended rights, mounts or paths."""
+
 
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn what the disk refuses into `EngineUnavailable`, or `DiskFull`; a missing file passes."""
+    """Turn what the disk refuses into `EngineUnavailable`, `DiskFull` or `Rejected`; a missing file passes."""
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as exc:
-        kind = DiskFull if exc.errno in FULL else EngineUnavailable
+        kind = DiskFull if exc.errno in FULL else Rejected if exc.errno in LASTING else EngineUnavailable
         raise kind(f"The state directory cannot be used: {exc.strerror or exc}.") from exc
 
 

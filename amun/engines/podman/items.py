@@ -16,19 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import clock, framing, manifests, metrics, report, unexpected
+from ... import clock, formats, framing, manifests, metrics, report, unexpected
 from ...errors import EngineUnavailable, InspectionNotFound
 from ...inspection import Inspection, ItemState
 from ...logs import logger
 from ...settings import Settings
-from ...unexpected import Unexpected
-from . import files, pods, room, tail
+from ...unexpected import Refusals, Unexpected
+from . import files, pods, precreate, room, tail, usage
 from .command import Podman, PodmanError
 from .container import Container
 from .disk import DiskGuard
 from .machine import Machine
 from .room import Room
 from .store import Store
+from .usage import UsageGuard
 from .watch import Watch
 
 TICK = 1.0
@@ -107,6 +108,7 @@ class Items:
         self._runs: dict[tuple[str, int], Run] = {}
         self._unexpected = Unexpected()
         self._room = Room(settings.state_dir)
+        self._refusals = Refusals(settings.start_deadline)
         self._reporting = threading.Lock()  # one at a time: a report takes many times what a script printed
 
     def running(self) -> int:
@@ -172,7 +174,9 @@ class Items:
             return not (self._room.too_often(run.pod, self._log(run)) and self._ended_without_room(run))
         except EngineUnavailable as exc:
             log.warning("item interrupted", error=str(exc))
-            return True
+            if not self._refusals.too_long(run.pod, exc):
+                return True
+            self.give_up(run.inspection.id, run.item, unexpected.REFUSED, str(exc))
         except Exception:
             if not self._unexpected.too_often(run.pod, "item interrupted"):
                 return True
@@ -296,6 +300,7 @@ class Items:
             container=pods.CONTAINER,
             started_at=now,
             placed_at=now,
+            weak_limits=self._machine.weak_limits,
         )
         self._store.keep_item(run.inspection.id, state)
         return state
@@ -306,6 +311,7 @@ class Items:
         arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={self._log(run)}"]
         arguments += ["--log-opt", f"max-size={LOG_OVERHEAD * self._settings.output_limit + LOG_REPORT}"]
         pod = manifests.with_limits(manifests.pod(self._job(run), run.pod, run.item), self._machine.limits)
+        pod["metadata"]["annotations"] |= self._fallbacks(run)
         file = self._log(run).with_name("pod.json")
         files.write_json(file, pod)
         file.with_name(OOM).unlink(missing_ok=True)
@@ -318,6 +324,22 @@ class Items:
                 raise ImageGone from exc
             return str(exc)
         return None
+
+    def _fallbacks(self, run: Run) -> dict[str, str]:
+        """Annotations for the resource limits that take the place of those of control groups."""
+        asked = {}
+        memory, processes = self._watched(run)
+        if memory is not None:
+            asked[precreate.MEMORY] = str(usage.data_limit(memory))
+        if processes is not None:  # the kernel counts them for all runs together
+            asked[precreate.PROCESSES] = str(processes * self._settings.max_runs)
+        return asked
+
+    def _watched(self, run: Run) -> tuple[int | None, int | None]:
+        """Bytes of memory and number of processes that have to be looked at; None for what a control group limits."""
+        weak, asked = self._machine.weak_limits, run.inspection.specification.run.requests
+        memory = int(formats.quantity(asked.memory)) if "memory" in weak else None
+        return memory, self._settings.pids_limit if "processes" in weak else None
 
     def _job(self, run: Run) -> dict[str, Any]:
         mount = self._store.path(run.inspection.id) / "mount"
@@ -334,19 +356,23 @@ class Items:
     # -- watch --------------------------------------------------------------------------------------------------
 
     def _watch(self, run: Run, container: Container) -> None:
-        """Wait until the container has ended, and end it where it goes on for too long or writes too much."""
+        """Wait until the container has ended, and end it where it goes on for too long or takes too much."""
         guard = DiskGuard(self._podman, container.process, container.writable, self._settings.storage_limit)
+        taken = UsageGuard(self._podman, *self._watched(run))
+        tick = usage.TICK if taken.needed else TICK
         run.watch = Watch(container.monitor)
         timeout = run.inspection.specification.run.timeout
         deadline = clock.seconds(container.started_at or clock.now()) + timeout + self._settings.grace + MARGIN
         try:
-            while not run.watch.ended(TICK if run.stop_reason is None else 0):
+            while not run.watch.ended(tick if run.stop_reason is None else 0):
                 if time.time() > deadline:
                     run.stop("DeadlineExceeded")
                 elif guard.exceeded():
                     run.stop("StorageLimitExceeded")
                 elif self._room.filled_by(run.pod, self._log(run)):
                     run.stop(room.REASON)
+                elif (what := taken.exceeded(container.process)) is not None:
+                    run.stop("OOMKilled" if what == "memory" else "ProcessLimitExceeded")
                 if run.stop_reason is not None:
                     grace = self._settings.grace if run.stop_reason == "Cancelled" else 0
                     self._podman.call("stop", "--ignore", "--time", str(grace), run.container, timeout=grace + 60)
@@ -360,7 +386,7 @@ class Items:
     ) -> tuple[ItemState, dict[str, Any]]:
         """Make the report of what the script left in the log and of what podman knows of the container."""
         hardware = run.inspection.specification.run.requests.hardware
-        outcome = self._outcome(run, state, container, refusal)
+        outcome = replace(self._outcome(run, state, container, refusal), weak_limits=state.weak_limits)
         frames = framing.frames(tail.read(self._log(run)))
         sent = run.inspection.script_sha256 or ""
         settings = self._settings

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from . import usage
+
 
 @dataclass(frozen=True)
 class Check:
     """One thing that was looked at: whether it is well, what was chosen, why, and the command that helps if not.
 
-    The engine cannot work while a `needed` check is not ok.
+    The engine cannot work while a `needed` check is not ok; `lasting` says that this does not pass by itself.
     """
 
     name: str
@@ -20,6 +22,7 @@ class Check:
     why: str
     remedy: str | None = None
     needed: bool = True
+    lasting: bool = False
 
 
 NETWORK_OF_BUILDS, HOST_ACCESS = EXPOSURES = ("network of builds", "host access of runs")
@@ -70,14 +73,34 @@ class Machine:
         return all(check.ok for check in self.checks if check.needed)
 
     @property
+    def weak_limits(self) -> dict[str, str]:
+        """How those limits of runs are enforced that control groups do not enforce, see `usage.weak_limits`."""
+        return usage.weak_limits(self.limits)
+
+    @property
+    def weak_build_limits(self) -> dict[str, str]:
+        """The same of builds."""
+        grouped = [limit for limit in self.limits if limit != "pids"]
+        return usage.weak_limits([*grouped, *(["pids"] if self.build_group else [])])
+
+    @property
     def exposures(self) -> list[Check]:
         """What strangers' code reaches of this machine although it should not."""
         return [check for check in self.checks if check.name in EXPOSURES and not check.ok]
 
     @property
+    def _problems(self) -> list[Check]:
+        return [check for check in self.checks if check.needed and not check.ok]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what is in the way stays there until somebody mends it."""
+        return any(check.lasting for check in self._problems)
+
+    @property
     def problem(self) -> str | None:
         """What is in the way, and the command that helps, in one line; None if nothing is."""
-        found = [check for check in self.checks if check.needed and not check.ok]
+        found = self._problems
         return " ".join(f"{check.why} Try: {check.remedy}" if check.remedy else check.why for check in found) or None
 
     def to_document(self) -> dict[str, Any]:

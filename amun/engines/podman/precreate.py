@@ -5,6 +5,8 @@ may be 0 for no limit and ACCESS is what the container may have to the host's ad
 oci-hooks(5) and `configuration.precreate_hook`. It imports nothing but the standard library and `hostroutes`, to start
 in a few milliseconds.
 
+Where control groups set no limits, annotations say which resource limits take their place (`MEMORY`, `PROCESSES`).
+
 The filter of system calls that comes with Podman lets everybody make user namespaces, in which everybody is root to the
 kernel and may ask it for all that root may. Runtimes on clusters refuse that, and so does this: whoever was not given
 CAP_SYS_ADMIN makes no namespaces, mounts nothing, keeps no keys (which belong to a user, and all runs are one user's),
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 
 TYPE_CHECKING = False
@@ -22,6 +25,10 @@ if TYPE_CHECKING:  # importing it would take as long as all the rest
     from typing import Any
 
 EPERM, ENOSYS = 1, 38
+MEMORY, PROCESSES = "amun/data-limit", "amun/user-processes"
+"""Annotations of a container: bytes that each of its processes may have (RLIMIT_DATA), and processes and threads that
+all containers of its user id may have together (RLIMIT_NPROC)."""
+
 NAMESPACES = 0x7E020000
 """All of clone's flags that ask for a new namespace (clone(2))."""
 
@@ -34,6 +41,7 @@ REFUSED = {
 def main() -> None:
     configuration = json.load(sys.stdin)
     limit_processes(configuration.setdefault("linux", {}), int(sys.argv[1]))
+    limit_resources(configuration.get("process", {}), configuration.get("annotations") or {})
     given = configuration.get("process", {}).get("capabilities", {}).get("bounding") or []
     if "CAP_SYS_ADMIN" not in given:
         refuse_calls(configuration["linux"].get("seccomp") or {})
@@ -47,6 +55,18 @@ def limit_processes(linux: dict[str, Any], limit: int) -> None:
         pids = linux.setdefault("resources", {}).setdefault("pids", {})
         if not 0 < pids.get("limit", 0) <= limit:
             pids["limit"] = limit
+
+
+def limit_resources(process: dict[str, Any], annotations: dict[str, str]) -> None:
+    """Set what the annotations ask for, and no more than may be set here."""
+    kinds = {MEMORY: ("RLIMIT_DATA", resource.RLIMIT_DATA), PROCESSES: ("RLIMIT_NPROC", resource.RLIMIT_NPROC)}
+    for annotation, (name, number) in kinds.items():
+        if annotation in annotations:
+            highest = resource.getrlimit(number)[1]
+            wanted = int(annotations[annotation])
+            limit = wanted if highest == resource.RLIM_INFINITY else min(wanted, highest)
+            others = [one for one in process.get("rlimits") or [] if one["type"] != name]
+            process["rlimits"] = [*others, {"type": name, "soft": limit, "hard": limit}]
 
 
 def close_host(namespaces: list[dict[str, str]]) -> None:

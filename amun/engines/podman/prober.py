@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import EngineUnavailable
-from . import buildenvironment, cgroups, checks, configuration, doors, facts, files, precreate, trials
+from . import buildenvironment, cgroups, checks, configuration, doors, facts, files, precreate, trials, usage
 from .command import Podman
 from .doors import Doors
 from .facts import Facts
@@ -293,7 +293,7 @@ class Prober:
             why = f"They were read back from the {groups} of a pod."
             self.checks.append(Check("limits", True, chosen, why))
             return
-        absent = f"{', '.join(missing)} cannot be limited"
+        absent = f"{', '.join(usage.NAMES[name] for name in missing)} cannot be limited"
         if self.facts.root:
             why, remedy = f"{absent}: this machine's {groups} lack the controllers.", None
         elif self.facts.cgroups == "v1":
@@ -301,6 +301,8 @@ class Prober:
             why, remedy = f"{why} or start this machine with version 2.", checks.unified_groups(self.facts)
         else:
             why, remedy = f"{absent}: this user was not given the controllers.", checks.DELEGATE
+        if instead := [usage.NAMES[name] for name in missing if name in usage.ENFORCED_BY]:
+            why += f" Instead, {' and '.join(instead)} are looked at twice a second, and who has too much is ended."
         self.checks.append(Check("limits", False, chosen, why, remedy, needed=False))
 
     # -- files --------------------------------------------------------------------------------------------------

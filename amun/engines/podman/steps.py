@@ -48,6 +48,11 @@ def _steps(build: Path) -> list[Path]:
     return [process for process in _processes() if source in _read(process / "mountinfo")]
 
 
+def first(build: Path) -> int:
+    """Process id of the first process of the step that runs; 0 if none does."""
+    return next((int(process.name) for process in _steps(build) if _is_first(process)), 0)
+
+
 def writing(build: Path) -> tuple[int, Path] | None:
     """The first process of the step that runs, and the directory that holds what the step writes (overlayfs)."""
     for process in filter(_is_first, _steps(build)):
