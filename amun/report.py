@@ -354,8 +354,6 @@ def verdict(
         return Verdict("failed", "Cancelled", "The run was cancelled.")
     if outcome.reason == "StorageLimitExceeded":
         return Verdict("failed", "StorageLimitExceeded", "The run wrote more to its disk than it may.")
-    if outcome.reason == "ProcessLimitExceeded":
-        return Verdict("failed", "ProcessLimitExceeded", "The run had more processes than it may.")
     if report["exit_code"] and report["oom_killed"]:
         return Verdict("failed", "OOMKilled", "The run needed more memory than it had requested.")
     if outcome.reason == "DiskFull":

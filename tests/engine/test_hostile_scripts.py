@@ -135,6 +135,20 @@ WITHOUT_PYTHON = {
 }
 """What the runner for images without Python makes of those that it may see otherwise."""
 
+# What is ended by looking is ended whole, or has come to its own end before, for want of data (RLIMIT_DATA).
+ENDED_WHOLE = dataclasses.replace(OOM, stdout=None)
+REFUSED_MEMORY = Expected("NonZeroExit", 1, stdout="before\n")
+WITHOUT_MEMORY_LIMIT = {
+    "memory_hog.py": (ENDED_WHOLE, REFUSED_MEMORY),
+    "memory_hog.sh": (ENDED_WHOLE, dataclasses.replace(REFUSED_MEMORY, exit_code=2)),
+    "memory_hog_armoured.py": (ENDED_WHOLE,),
+    "memory_hog_child.py": (ENDED_WHOLE, Expected()),
+}
+"""What becomes of those where no control group limits memory."""
+
+MAPPED = ("fill_mapped.py",)
+"""Scripts that hide what they write from all but root."""
+
 RUNNERS = {"python": EXPECTED, "shell": WITHOUT_PYTHON}
 CASES = [(runner, name) for name in sorted(EXPECTED) for runner in RUNNERS if name in RUNNERS[runner]]
 
@@ -237,10 +251,8 @@ def test_every_hostile_script_is_expected_to_do_something() -> None:
     assert sorted(path.name for path in CORPUS.iterdir()) == sorted(EXPECTED)
 
 
-@pytest.mark.parametrize(("runner", "name"), CASES)
-def test_a_hostile_script_gets_a_true_report(battle: Battle, runner: str, name: str) -> None:
-    inspection_id, wanted = battle.ids[runner, name], RUNNERS[runner][name]
-    status, report = battle.status(inspection_id), battle.report(inspection_id)
+def compared(wanted: Expected, status: dict[str, Any], report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What status and report say, as far as it matters, and what they should."""
     item = status["job"]["pods"][0]
     seen = {
         "reason": item["reason"],
@@ -254,8 +266,20 @@ def test_a_hostile_script_gets_a_true_report(battle: Battle, runner: str, name: 
         "attempt": item["attempt"],
     }
     phase = wanted.phase or ("succeeded" if wanted.exit_code == 0 else "failed")
-    assert seen == {**{key: getattr(wanted, key) for key in seen}, "phase": phase}, report["stderr"][:2000]
-    assert item["exit_code"] == report["exit_code"]
+    return seen, {**{key: getattr(wanted, key) for key in seen}, "phase": phase}
+
+
+@pytest.mark.parametrize(("runner", "name"), CASES)
+def test_a_hostile_script_gets_a_true_report(battle: Battle, runner: str, name: str) -> None:
+    if name in MAPPED and os.geteuid() != 0:
+        pytest.skip("only root sees files without a name that are mapped and not open")
+    inspection_id, wanted = battle.ids[runner, name], RUNNERS[runner][name]
+    status, report = battle.status(inspection_id), battle.report(inspection_id)
+    weak = WITHOUT_MEMORY_LIMIT.get(name, ()) if "memory" in report["weak_limits"] else ()
+    seen, expected = compared(wanted, status, report)
+    others = [compared(one, status, report) for one in weak]
+    assert seen == expected or any(said == other for said, other in others), report["stderr"][:2000]
+    assert status["job"]["pods"][0]["exit_code"] == report["exit_code"]
     if wanted.reason != "ScriptMismatch":
         assert report["script_sha256"] == sha256(battle.texts[name].encode()).hexdigest()
     assert len(report["stdout_text"].encode()) <= 3 * LIMIT  # bytes that are no text become three
@@ -273,6 +297,8 @@ def test_honest_inspections_notice_nothing(battle: Battle) -> None:
 
 
 def test_the_service_answers_quickly_meanwhile(battle: Battle) -> None:
+    if "cpu" in battle.report(battle.honest[0])["weak_limits"]:
+        pytest.skip("nothing keeps scripts from taking all CPUs of this machine")
     answers = sorted(battle.gauge.answers)
     assert len(answers) > 50
     assert answers[len(answers) // 2] < 0.1

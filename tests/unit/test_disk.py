@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.podman import disk, uproot
+from amun.engines.podman import disk, nameless, uproot
 from amun.engines.podman.command import Podman
 from amun.engines.podman.container import Container
 
@@ -75,14 +75,14 @@ class TestGuard:
 
     def test_a_file_counts_that_was_deleted_and_is_still_open(self, container: Container) -> None:
         (layer, _) = container.writable
-        before = disk.nameless(os.getpid(), [layer])
+        before = nameless.nameless(os.getpid(), [str(layer)])
         with (layer / "secret").open("wb", buffering=0) as file:
             os.unlink(layer / "secret")
             file.write(os.urandom(3 * MEBIBYTE))
-            assert disk.nameless(os.getpid(), [layer]) - before > 2 * MEBIBYTE
+            assert nameless.nameless(os.getpid(), [str(layer)]) - before > 2 * MEBIBYTE
 
     def test_a_container_that_is_over_has_no_open_files(self) -> None:
-        assert disk.nameless(0, []) == 0
+        assert nameless.nameless(0, []) == 0
 
     def test_more_than_can_be_counted_in_time_is_too_much(
         self, podman: Podman, container: Container, monkeypatch: pytest.MonkeyPatch

@@ -25,9 +25,9 @@ Stub = Callable[[str, int], str]
 
 SAID = [
     (
-        'time="2026-11-28T09:54:08Z" level=error msg="decode configuration /c.conf: toml: line 2 (last key \\"engine\\")"\n',
+        'time="2026-11-28T09:54:08Z" level=error msg="decode configuration /c: toml: line 2 (last key \\"engine\\")"\n',
         500,
-        'decode configuration /c.conf: toml: line 2 (last key "engine")',
+        'decode configuration /c: toml: line 2 (last key "engine")',
     ),
     (
         'time="2026-11-28T09:54:13Z" level=error msg="mkdir /x/libpod: permission denied"\n',

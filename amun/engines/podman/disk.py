@@ -13,26 +13,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import EngineUnavailable
-from . import uproot
+from . import nameless, uproot
 from .command import Podman
 from .container import Container
 
 INODE = 4096
 """Bytes that a file counts for in addition to its content: what file systems reserve for each."""
 
-BLOCK = 512
-"""Unit of st_blocks, see stat(2)."""
-
 PATIENCE = 60.0
 """Seconds that counting may take: more files than that are too many."""
-
-DESCRIPTORS = 100_000
-"""Open files of a run that are looked at."""
 
 
 class DiskGuard:
@@ -68,49 +61,21 @@ class DiskGuard:
 
     def _used(self) -> int:
         try:
-            kilobytes, inodes = self._du("-skx"), self._du("-sx", "--inodes")
+            return self._du("-skx") * 1024 + self._du("-sx", "--inodes") * INODE + self._nameless()
         except subprocess.TimeoutExpired:
             return self._limit + 1
-        return kilobytes * 1024 + inodes * INODE + nameless(self._process, self._directories)
+
+    def _nameless(self) -> int:
+        """Bytes in files that the container has deleted and still has open, or mapped."""
+        program = (sys.executable, "-I", "-S", nameless.__file__)
+        said = self._podman.on_files(*program, str(self._process), *map(str, self._directories), timeout=PATIENCE)
+        return int(said or 0)
 
     def _du(self, *options: str) -> int:
         """Sum up what du(1) says of the directories; it complains of what vanishes meanwhile, and goes on."""
         command = ["du", *options, "--", *map(str, self._directories)]
         said = self._podman.on_files(*command, timeout=PATIENCE)
         return sum(int(line.split(b"\t")[0]) for line in said.splitlines())
-
-
-def nameless(process: int, directories: Sequence[Path]) -> int:
-    """Bytes in files that the container of a process has deleted and still has open, or mapped."""
-    devices, found = set(), {}
-    with suppress(OSError):
-        places = [Path(f"/proc/{process}/root"), *directories]
-        devices = {os.stat(place).st_dev for place in places}
-    for path, _ in zip(_descriptors(process), range(DESCRIPTORS), strict=False):
-        with suppress(OSError):
-            status = os.stat(path)
-            if status.st_nlink == 0 and status.st_dev in devices:
-                found[status.st_dev, status.st_ino] = status.st_blocks * BLOCK
-    return sum(found.values())
-
-
-def _descriptors(process: int) -> Iterator[str]:
-    """Links to all open and mapped files of the processes that share a process's PID namespace."""
-    for pid in _container_processes(process):
-        for kind in ("fd", "map_files"):
-            with suppress(OSError):
-                yield from (f"/proc/{pid}/{kind}/{name}" for name in os.listdir(f"/proc/{pid}/{kind}"))
-
-
-def _container_processes(process: int) -> Iterator[str]:
-    try:
-        namespace = os.readlink(f"/proc/{process}/ns/pid")
-    except OSError:
-        return
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError):
-            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
-                yield pid
 
 
 def clear(podman: Podman, containers: Sequence[Container]) -> None:

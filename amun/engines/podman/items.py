@@ -327,25 +327,28 @@ class Items:
 
     def _fallbacks(self, run: Run) -> dict[str, str]:
         """Annotations for the resource limits that take the place of those of control groups."""
-        asked = {}
-        memory, processes = self._watched(run)
+        asked, memory = {}, self._watched_memory(run)
         if memory is not None:
             asked[precreate.MEMORY] = str(usage.data_limit(memory))
-        if processes is not None:  # the kernel counts them for all runs together
-            asked[precreate.PROCESSES] = str(processes * self._settings.max_runs)
+        if "processes" in self._machine.weak_limits:
+            asked[precreate.PROCESSES] = str(self._settings.pids_limit)
         return asked
 
-    def _watched(self, run: Run) -> tuple[int | None, int | None]:
-        """Bytes of memory and number of processes that have to be looked at; None for what a control group limits."""
+    def _watched_memory(self, run: Run) -> int | None:
+        """Bytes of memory above which a run is ended; None where a control group sees to it."""
         weak, asked = self._machine.weak_limits, run.inspection.specification.run.requests
-        memory = int(formats.quantity(asked.memory)) if "memory" in weak else None
-        return memory, self._settings.pids_limit if "processes" in weak else None
+        return int(formats.quantity(asked.memory)) if "memory" in weak else None
+
+    def _user(self, run: Run) -> int:
+        """The user id of a run; one of its own where the kernel counts processes by that alone."""
+        first = self._settings.run_uid
+        return usage.user_of(run.pod, first) if "processes" in self._machine.weak_limits else first
 
     def _job(self, run: Run) -> dict[str, Any]:
         mount = self._store.path(run.inspection.id) / "mount"
         surroundings = manifests.Surroundings(
             payload={"hostPath": {"path": str(mount), "type": "Directory"}},
-            user=self._settings.run_uid,
+            user=self._user(run),
             grace=self._settings.grace,
             output_limit=self._settings.output_limit,
             pull_policy="Never",
@@ -358,7 +361,7 @@ class Items:
     def _watch(self, run: Run, container: Container) -> None:
         """Wait until the container has ended, and end it where it goes on for too long or takes too much."""
         guard = DiskGuard(self._podman, container.process, container.writable, self._settings.storage_limit)
-        taken = UsageGuard(self._podman, *self._watched(run))
+        taken = UsageGuard(self._podman, memory=self._watched_memory(run))
         tick = usage.TICK if taken.needed else TICK
         run.watch = Watch(container.monitor)
         timeout = run.inspection.specification.run.timeout
@@ -371,8 +374,8 @@ class Items:
                     run.stop("StorageLimitExceeded")
                 elif self._room.filled_by(run.pod, self._log(run)):
                     run.stop(room.REASON)
-                elif (what := taken.exceeded(container.process)) is not None:
-                    run.stop("OOMKilled" if what == "memory" else "ProcessLimitExceeded")
+                elif taken.exceeded(container.process):
+                    run.stop("OOMKilled")
                 if run.stop_reason is not None:
                     grace = self._settings.grace if run.stop_reason == "Cancelled" else 0
                     self._podman.call("stop", "--ignore", "--time", str(grace), run.container, timeout=grace + 60)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # importing it would take as long as all the rest
 
 EPERM, ENOSYS = 1, 38
 MEMORY, PROCESSES = "amun/data-limit", "amun/user-processes"
-"""Annotations of a container: bytes that each of its processes may have (RLIMIT_DATA), and processes and threads that
-all containers of its user id may have together (RLIMIT_NPROC)."""
+"""Annotations of a container: bytes that each of its processes may have (RLIMIT_DATA), and processes and threads of
+its user id, which is its own (RLIMIT_NPROC)."""
 
 NAMESPACES = 0x7E020000
 """All of clone's flags that ask for a new namespace (clone(2))."""

@@ -1,9 +1,9 @@
 """What a container takes of memory and processes, where no control group holds it.
 
-A Podman of a user who is not root sets no limits under control groups v1, nor without a controller. Two things take
-their place. The kernel holds each process (`data_limit`) and all processes of one user id by
-resource limits, setrlimit(2), which count all containers of that id together and are therefore above what one may
-have. And Amun looks twice a second, and ends the container that has more than it may.
+A Podman of a user who is not root sets no limits under control groups v1, nor without a controller. Resource limits,
+setrlimit(2), take their place as far as they can. That of processes counts those of a user id, so a run gets one of its
+own (`user_of`), as it does on a cluster; builds share that of Podman itself. That of memory holds one process. So Amun
+looks as well, and ends the container that has more than it may.
 
 Who is watched need not be this user's: everything is read that proc(5) shows to everybody, but for the memory that is
 shared by several processes, which Podman can see.
@@ -15,6 +15,7 @@ import os
 import resource
 import subprocess
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -32,7 +33,11 @@ NAMES = {"cpu": "cpu", "memory": "memory", "pids": "processes"}
 """Names of control groups' limits for callers."""
 
 GIBIBYTE = 1 << 30
+LAST_USER = 65533
 PAGE = os.sysconf("SC_PAGE_SIZE")
+COUNTED = {b"Pss:": 1, b"Pss_File:": -1, b"SwapPss:": 1}
+"""Lines of smaps_rollup, proc_pid_smaps(5)."""
+
 PATIENCE = 10.0
 AGAIN = 2.0
 """Seconds for which shared memory is not counted again, unless there is more of it."""
@@ -69,6 +74,14 @@ def ulimit(name: str, wanted: int) -> str:
     return f"{name}={limit}:{limit}"
 
 
+def user_of(pod: str, first: int) -> int:
+    """A user id for a pod above `first`: most likely no other's of those that run.
+
+    It is in the range that users who are not root are commonly given, 65536 ids (subuid(5)).
+    """
+    return first + 1 + zlib.crc32(pod.encode()) % max(1, LAST_USER - first)
+
+
 class Process(NamedTuple):
     """A process of proc(5): how many threads it has, and how many bytes of memory."""
 
@@ -80,7 +93,7 @@ class Process(NamedTuple):
 class UsageGuard:
     """Tells when a container has more processes and threads, or bytes of memory, than these; None for any number."""
 
-    def __init__(self, podman: Podman, memory: int | None, processes: int | None) -> None:
+    def __init__(self, podman: Podman, memory: int | None, processes: int | None = None) -> None:
         self._podman = podman
         self._memory = memory
         self._processes = processes
@@ -111,14 +124,17 @@ class UsageGuard:
         return used > limit
 
     def _proportional(self, tree: list[Process]) -> int:
-        """Bytes that these processes have in memory or swap, shared ones divided among those who share them."""
+        """Bytes that these processes have in memory or swap, shared ones divided among those who share them.
+
+        What is of files on disk is left out: the kernel can take it back.
+        """
         files = [f"/proc/{process.pid}/smaps_rollup" for process in tree]
         try:
             said = self._podman.on_files("cat", *files, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             return 0
         lines = (line.split() for line in said.splitlines())
-        return sum(int(line[1]) * 1024 for line in lines if line[0] in (b"Pss:", b"SwapPss:"))
+        return sum(COUNTED[line[0]] * int(line[1]) * 1024 for line in lines if line[0] in COUNTED)
 
 
 def descent(first: int) -> Iterator[Process]:
