@@ -75,7 +75,11 @@ class Settings(BaseSettings):
     build_log_limit: int = Field(
         64 * 1024**2, ge=1024**2, description="Bytes the log of a build may have on the embedded engine."
     )
-    run_uid: int = Field(10001, ge=1, description="User id that scripts run as on the embedded engine.")
+    run_uid: int = Field(
+        10001,
+        ge=1,
+        description="User id that scripts run as on the embedded engine; without control groups, the first of 4096.",
+    )
     run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
     run_host_access: str = Field(
         "closed",

@@ -154,7 +154,7 @@ def _memory(total: object, limit: object) -> str:
 
 
 def weak_limits(limits: Mapping[str, str]) -> str:
-    """Which limits no control group enforces, and what does: ``not enforced: cpu; by a watch: memory``."""
-    known = {"none": "not enforced", "fallback": "enforced by a watch alone"}
+    """Which limits no control group enforces: ``not enforced: cpu; enforced by a fallback: memory``."""
+    known = {"none": "not enforced", "fallback": "enforced by a fallback"}
     found = {said: [name for name, how in limits.items() if how == word] for word, said in known.items()}
     return "; ".join(f"{said}: {', '.join(names)}" for said, names in found.items() if names)

@@ -184,7 +184,7 @@ def test_answers_and_pages_say_which_limits_are_weak(service: Service, run: Run,
     made = service.client.list(limit=1)["items"][0]["inspection_id"]
     assert service.client.status(made)["build"]["weak_limits"] == WEAK
     page = requests.get(f"{service.url}/inspections/{made}/items/0", timeout=30).text
-    assert "not enforced: cpu; enforced by a watch alone: memory, processes" in " ".join(page.split())
+    assert "not enforced: cpu; enforced by a fallback: memory, processes" in " ".join(page.split())
 
 
 @pytest.fixture

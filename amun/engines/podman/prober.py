@@ -301,8 +301,10 @@ class Prober:
             why, remedy = f"{why} or start this machine with version 2.", checks.unified_groups(self.facts)
         else:
             why, remedy = f"{absent}: this user was not given the controllers.", checks.DELEGATE
-        if instead := [usage.NAMES[name] for name in missing if name in usage.ENFORCED_BY]:
-            why += f" Instead, {' and '.join(instead)} are looked at twice a second, and who has too much is ended."
+        if "memory" in missing:
+            why += " Memory is looked at twice a second instead, and what takes too much is ended."
+        if "pids" in missing:
+            why += " Processes are counted by user id instead, of which each run has its own."
         self.checks.append(Check("limits", False, chosen, why, remedy, needed=False))
 
     # -- files --------------------------------------------------------------------------------------------------

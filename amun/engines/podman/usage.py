@@ -33,7 +33,6 @@ NAMES = {"cpu": "cpu", "memory": "memory", "pids": "processes"}
 """Names of control groups' limits for callers."""
 
 GIBIBYTE = 1 << 30
-LAST_USER = 65533
 PAGE = os.sysconf("SC_PAGE_SIZE")
 COUNTED = {b"Pss:": 1, b"Pss_File:": -1, b"SwapPss:": 1}
 """Lines of smaps_rollup, proc_pid_smaps(5)."""
@@ -41,6 +40,9 @@ COUNTED = {b"Pss:": 1, b"Pss_File:": -1, b"SwapPss:": 1}
 PATIENCE = 10.0
 AGAIN = 2.0
 """Seconds for which shared memory is not counted again, unless there is more of it."""
+
+USERS = 4096
+"""How many user ids runs have; the range that a user who is not root was given may be small, see subuid(5)."""
 
 HELPERS, HELPERS_OF_RUN = 1024, 32
 """Processes and threads of Podman's own under the id that builds have, without and for each run."""
@@ -75,11 +77,8 @@ def ulimit(name: str, wanted: int) -> str:
 
 
 def user_of(pod: str, first: int) -> int:
-    """A user id for a pod above `first`: most likely no other's of those that run.
-
-    It is in the range that users who are not root are commonly given, 65536 ids (subuid(5)).
-    """
-    return first + 1 + zlib.crc32(pod.encode()) % max(1, LAST_USER - first)
+    """One of the `USERS` ids from `first` on for a pod: most likely no other's of those that run."""
+    return first + zlib.crc32(pod.encode()) % USERS
 
 
 class Process(NamedTuple):
