@@ -339,6 +339,40 @@ def test_an_image_that_somebody_removed_is_built_again(patient: Patient) -> None
     patient.leaves_nothing()
 
 
+def test_an_image_that_is_removed_again_is_built_again_once_and_then_given_up(
+    own_service: Callable[..., Service], base: str
+) -> None:
+    patient = Patient(own_service(max_runs=1, max_builds=2).start(), base)
+
+    def takes_the_place() -> str:
+        return patient.submit(script="echo started; sleep 300")
+
+    def goes_on(blocker: str, *, only: bool) -> None:
+        """Remove the image, and let `blocker` make place."""
+        wait_until(lambda: "started" in patient.output(blocker))
+        wait_until(lambda: patient.status(made)["build"]["state"] == "terminated")
+        patient.podman.call("rmi", "--force", patient.status(made)["build"]["image"])
+        if not only:
+            blockers.append(takes_the_place())
+        patient.service.client.cancel(blocker)
+
+    blockers = [takes_the_place()]
+    wait_until(lambda: "started" in patient.output(blockers[0]))
+    made = patient.submit(slow(2), script=script(0))
+    goes_on(blockers[0], only=False)
+    wait_until(lambda: patient.status(made)["phase"] == "building")
+    assert len(tokens(patient.build_log(made))) >= 1
+    goes_on(blockers[1], only=True)
+    status = patient.service.wait(made)
+    assert (status["phase"], status["reason"]) == ("error", "ImageGone")
+    assert "removed again" in status["message"]
+    assert patient.output(made) == ""
+    assert len(tokens(patient.build_log(made))) == 2
+    patient.once(
+        patient.submit(*patient.service.client.specification(made)["specification"]["packages"], script=script(0))
+    )
+
+
 # -- corrupt ----------------------------------------------------------------------------------------------------------
 
 RUBBISH = [b"", b"{", b"null", b"[]", b'{"some": "thing"}', b"\xff\xfe\x00"]

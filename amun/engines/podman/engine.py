@@ -36,6 +36,8 @@ LOOK_AGAIN = 3.0
 ENOUGH = 64 * 1024
 """Bytes that must fit on the disk of the state directory, lest the engine be called unavailable."""
 
+IMAGE_GONE = "ImageGone"
+
 INSTANCE_LABEL = "amun/instance"
 """Label of all pods of one state directory; `instance` says which."""
 
@@ -408,4 +410,16 @@ class PodmanEngine(Engine):
         self._bell.wait(timeout)
 
     def _image_gone(self, inspection_id: str) -> None:
-        self._builds.forget_image(self._store.declared(inspection_id).build)
+        """Have the image of an inspection built again, or give that up where it was gone once before."""
+        declared = self._store.declared(inspection_id)
+        with self._store.environment_lock(declared.inspection.environment):
+            state = self._store.build(declared.build)
+            if state.outcome != "succeeded" or self._images.digest(state.image or "") is not None:
+                return  # another one has seen to it
+            built, lost = state.finished_at or "", self._store.lost_images(inspection_id)
+            if built in lost or not lost:
+                self._store.lose_image(inspection_id, built)
+                self._builds.forget_image(declared.build)
+                logger.warning("image is gone, building it again", image=state.image)
+                return
+        self.give_up(inspection_id, IMAGE_GONE, "The image of the environment was removed again after it was rebuilt.")

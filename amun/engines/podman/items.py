@@ -11,7 +11,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,12 +163,10 @@ class Items:
         """Work on an item until it is over; True if something else than its end came first."""
         log = logger.bind(inspection_id=run.inspection.id, item=run.item)
         try:
-            self._play_to_the_end(run)
+            with self._built_again(run):
+                self._play_to_the_end(run)
         except InspectionNotFound:
             log.info("item of a deleted inspection ended")
-        except ImageGone:
-            log.warning("image is gone, building it again", image=run.image)
-            self._image_gone(run.inspection.id)
         except files.DiskFull as exc:
             log.warning("item interrupted", error=str(exc))
             return not (self._room.too_often(run.pod, self._log(run)) and self._ended_without_room(run))
@@ -183,6 +181,14 @@ class Items:
             self.give_up(run.inspection.id, run.item, unexpected.REASON, unexpected.MESSAGE)
         self._room.over(run.pod)
         return False
+
+    @contextlib.contextmanager
+    def _built_again(self, run: Run) -> Iterator[None]:
+        """Have the image built again if it turns out to be gone: the item begins when it is there."""
+        try:
+            yield
+        except ImageGone:
+            self._image_gone(run.inspection.id)
 
     def _ended_without_room(self, run: Run) -> bool:
         """End an item of which no more can be kept than that; False if not even that can be, yet."""

@@ -7,7 +7,8 @@
     STATE/active/MICROSECONDS-ID.OWNER     those that the controller has not closed
     STATE/inspections/ID/record.json       the inspection (never changes), mount/ (/amun of its runs), cancelled,
                                            stored, finished, items/N/{pod,started,state,report}.json and items/N/log;
-                                           build.json where the build is over for this inspection alone
+                                           build.json where the build is over for this inspection alone;
+                                           lost-images.json where it did not find the image of the build any more
     STATE/builds/BUILD/record.json         a build of an environment, context/, log, started.json, exit, state.json;
                                            limits.json where it has others than the record says; until it has ended,
                                            logins/: what it asks hosts with
@@ -225,6 +226,18 @@ class Store:
         if report is not None:
             files.write_json(path / "report.json", report)
         files.write_json(path / ("state.json" if state.state == "terminated" else "started.json"), asdict(state))
+
+    def lost_images(self, inspection_id: str) -> list[str]:
+        """When the images were built that an inspection did not find any more; raises `InspectionNotFound`."""
+        path = self.path(inspection_id) / "lost-images.json"
+        with suppress(CorruptState, KeyError, TypeError):
+            return list(map(str, (files.read_json(path) or {"built": []})["built"]))
+        return []
+
+    def lose_image(self, inspection_id: str, built: str) -> None:
+        """Note that an inspection did not find the image that was built at that moment."""
+        lost = sorted({*self.lost_images(inspection_id), built})
+        files.write_json(self.path(inspection_id) / "lost-images.json", {"built": lost})
 
     # -- builds -------------------------------------------------------------------------------------------------
 
