@@ -254,3 +254,27 @@ def test_what_callers_write_is_text_wherever_it_is_shown(
     assert SCRIPT in shown
     assert "{{7*7}}" in shown
     assert json.loads(opened.open(f"/new?from={made.id}").locator("#document").input_value())["script"] == HOSTILE
+
+
+def test_declared_metrics_without_numbers_are_named_with_their_items(
+    served: Served, engine: ScriptedEngine, tab: Callable[..., Tab]
+) -> None:
+    found = [report({"a": 1.0}) for _ in range(3)] + [report({"a": None}, not_finite=["a"]), report({"b": 2.0})]
+    made = scene(31, "absent", reports=found, metrics=[{"path": path} for path in ("a", "<i>never</i>", "b")])
+    engine.put(made)
+    page = tab(served.url).open(f"/inspections/{made.id}")
+    assert page.locator(".absent li").all_inner_texts() == [
+        "a: not printed by item 4; not finite in item 3",
+        "<i>never</i>: not printed by items 0, 1, 2, 3 and 4",
+        "b: not printed by items 0, 1, 2 and 3",
+    ]
+
+
+def test_nothing_is_said_of_declared_metrics_that_all_have(
+    served: Served, engine: ScriptedEngine, tab: Callable[..., Tab]
+) -> None:
+    made = scene(32, "present", reports=[report({"a": 1.0})] * 3, metrics=[{"path": "a"}])
+    engine.put(made)
+    page = tab(served.url).open(f"/inspections/{made.id}")
+    assert page.locator("#metrics table").count() == 1
+    assert page.locator(".absent").count() == 0
