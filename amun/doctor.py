@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from . import archive, engines
-from .engines.podman import baseimage, buildenvironment, checks, holes, images
+from .engines.podman import baseimage, buildenvironment, checks, holes, images, trials
 from .engines.podman.command import Podman
 from .engines.podman.facts import gather
 from .engines.podman.machine import Check, Machine, for_settings
@@ -66,8 +66,19 @@ def _machine(settings: Settings) -> tuple[Sequence[Check], Text]:
     except EngineUnavailable as exc:
         lost = Check("state directory", False, str(settings.state_dir), str(exc), "set AMUN_STATE_DIR")
         return [lost], _verdict(None)
-    known = holes.look(machine, gather(machine.environment), settings.state_dir)
-    return [*machine.checks, *known, *_images(machine), *archive_checks(settings)], _verdict(machine)
+    found = [*machine.checks, *_exposed(machine, settings), *_images(machine), *archive_checks(settings)]
+    return found, _verdict(machine)
+
+
+def _exposed(machine: Machine, settings: Settings) -> Sequence[Check]:
+    """What strangers' code could do to this machine if it found a hole, and which holes are known."""
+    facts = gather(machine.environment)
+    if not machine.usable:
+        return holes.look(machine, facts, settings.state_dir)
+    refusal = None
+    if facts.root:
+        refusal = trials.build_in_user_namespace(Podman(machine.podman, machine.environment), machine)
+    return [checks.user_of_builds(facts, refusal), *holes.look(machine, facts, settings.state_dir)]
 
 
 def _images(machine: Machine) -> Sequence[Check]:

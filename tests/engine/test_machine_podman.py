@@ -149,6 +149,7 @@ def test_the_doctor_says_that_this_machine_will_do(
         "registry",
         "base image",
         "known holes of podman",
+        "user of builds",
     }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from amun.engines.podman import holes, packages
+from amun.engines.podman import checks, holes, packages
 from amun.engines.podman.facts import Facts
 from amun.engines.podman.holes import HOLES
 from amun.engines.podman.outcome import Check
@@ -129,6 +130,21 @@ def test_of_a_program_of_no_package_nothing_is_known_but_what_was_tried() -> Non
     assert (check.ok, check.chosen) == (False, "1 remain")
     assert "it is not known whether it has CVE-2024-9407, CVE-2024-9675, CVE-2024-11218" in check.why
     assert judged("runc", None, BOOKWORM).chosen == "not known"
+
+
+# -- whose rights a hole would give -----------------------------------------------------------------------------------
+
+
+def test_whoever_builds_as_root_is_told_so_and_why_no_other_way_works() -> None:
+    root = checks.user_of_builds(replace(FACTS, version="4.3.1"), "mkdir: permission denied")
+    assert (root.ok, root.needed, root.chosen) == (False, False, "root")
+    assert "does not build in a user namespace here: mkdir: permission denied" in root.why
+    assert "Amun does not ask for one" in checks.user_of_builds(FACTS, None).why
+
+
+def test_who_is_not_root_builds_in_a_user_namespace() -> None:
+    check = checks.user_of_builds(replace(FACTS, root=False, user="ada"), None)
+    assert (check.ok, check.chosen) == (True, "ada")
 
 
 # -- packages ---------------------------------------------------------------------------------------------------------

@@ -89,6 +89,20 @@ def users(facts: Facts) -> Check:
     return Check(name, False, "none", why, f"{add} && podman system migrate", lasting=True)
 
 
+def user_of_builds(facts: Facts, refusal: str | None) -> Check:
+    """Who the root of a build is on this machine; `refusal` says why Podman as root cannot build as anybody else."""
+    name = "user of builds"
+    if not facts.root:
+        why = f"Builds run in a user namespace: what is root in them is no more than {facts.user} on this machine."
+        return Check(name, True, facts.user, why, needed=False)
+    why = "What is root in a build is root on this machine, kept apart by capabilities and system calls alone. "
+    if refusal is None:
+        why += f"Podman {facts.version} builds in a user namespace here; Amun does not ask for one as root."
+    else:
+        why += f"Podman {facts.version} does not build in a user namespace here: {refusal}"
+    return Check(name, False, "root", why, "run Amun as a user who is not root", needed=False)
+
+
 def storage(facts: Facts) -> Iterator[Check]:
     """The storage driver, and the disk under it, as far as Podman has told."""
     if not facts.storage_root:

@@ -73,11 +73,20 @@ def start_pod(podman: Podman, network: str, version: str, asked: Sequence[str]) 
         return Pod(interfaces(process), cgroups.applied(process, version), _reached_by_pod(podman, process))
 
 
-def build(podman: Podman, machine: Machine, group: str | None) -> str | None:
+MAPPED = "0:1073741824:65536"
+"""Ids of a user namespace, and far from those of anybody what they are on this machine (user_namespaces(7))."""
+
+
+def build_in_user_namespace(podman: Podman, machine: Machine) -> str | None:
+    """As `build`, with a root that is nobody on this machine."""
+    return build(podman, machine, None, "--userns-uid-map", MAPPED, "--userns-gid-map", MAPPED)
+
+
+def build(podman: Podman, machine: Machine, group: str | None, *options: str) -> str | None:
     """Build an image with one RUN step; None if it worked, else what Podman said."""
     mounts = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
     parent = ["--cgroup-parent", f"{group}/probe-{secrets.token_hex(4)}"] if group else []
-    return _build(podman, machine, f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n', *mounts, *parent)
+    return _build(podman, machine, f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n', *mounts, *parent, *options)
 
 
 def _build(podman: Podman, machine: Machine, dockerfile: str, *options: str) -> str | None:
