@@ -29,7 +29,7 @@ from amun.engines.podman import (
     trials,
 )
 from amun.engines.podman.buildenvironment import BuildEnvironment
-from amun.engines.podman.facts import Facts, file_system
+from amun.engines.podman.facts import Facts, file_system, free_from
 from amun.engines.podman.outcome import Check, Machine, Wishes
 
 DEBIAN = Facts(
@@ -312,6 +312,13 @@ class TestChecks:
             pytest.skip("nothing is mounted at /dev/shm here")
         assert file_system(shm / "not" / "there") == "tmpfs"
         assert file_system(Path("/proc/self")) == "proc"
+
+    def test_ids_that_another_user_has_are_given_to_nobody_else(self, tmp_path: Path) -> None:
+        (tmp_path / "subuid").write_text("ada:100000:65536\nbob:165536:65536\n\n# a comment\nbroken:1\n")
+        assert free_from(tmp_path / "subuid") == 231072
+        assert free_from(tmp_path / "none") == 100000
+        remedy = checks.users(replace(FEDORA, subordinate=False, subordinate_free=231072)).remedy
+        assert "--add-subuids 231072-296607 --add-subgids 231072-296607 ada" in str(remedy)
 
     def test_every_failed_check_has_a_remedy(self) -> None:
         bad = replace(DEBIAN, podman=None, programs={}, root=False, storage_driver="vfs", storage_free=0)

@@ -84,7 +84,8 @@ def users(facts: Facts) -> Check:
         return Check(name, False, "none", why, install(facts, "newuidmap"), lasting=True)
     if facts.subordinate:
         return Check(name, True, "subordinate ids", f"/etc/subuid and /etc/subgid have ranges for {facts.user}.")
-    add = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {facts.user}"
+    ids = f"{facts.subordinate_free}-{facts.subordinate_free + 65535}"  # another user's would be that user's files
+    add = f"sudo usermod --add-subuids {ids} --add-subgids {ids} {facts.user}"
     why = f"/etc/subuid or /etc/subgid has no range for {facts.user}."
     return Check(name, False, "none", why, f"{add} && podman system migrate", lasting=True)
 

@@ -20,6 +20,7 @@ PROGRAMS = (
 )  # fmt: skip
 # Helpers that distributions keep off PATH (containers.conf(5), helper_binaries_dir).
 HELPER_DIRECTORIES = ("/usr/libexec/podman", "/usr/lib/podman", "/usr/local/libexec/podman", "/usr/local/lib/podman")
+SUBORDINATE = (Path("/etc/subuid"), Path("/etc/subgid"))
 SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 
 
@@ -28,7 +29,8 @@ class Facts:
     """One machine as Podman sees it. Limits are numbers of files and processes, -1 for unlimited.
 
     `systemd` says whether a (user) systemd can be asked for control groups; `subordinate` whether the user has
-    subordinate uids and gids (root needs none); `short_names` whether Podman resolves `fedora:28` by itself.
+    subordinate uids and gids (root needs none), `subordinate_free` from which number on nobody has any; `short_names`
+    whether Podman resolves `fedora:28` by itself.
     `refusal` is what a Podman said that does not even tell of itself, and `lasting` whether it will go on doing so;
     nothing is known of its storage then.
     """
@@ -47,6 +49,7 @@ class Facts:
     programs: Mapping[str, str] = field(default_factory=dict)
     selinux: bool = False
     subordinate: bool = True
+    subordinate_free: int = 100000
     short_names: bool = False
     storage_driver: str = "overlay"
     storage_root: str = "/var/lib/containers/storage"
@@ -87,6 +90,7 @@ def gather(environment: Mapping[str, str]) -> Facts:
         programs=find_programs(),
         selinux=bool(host.get("security", {}).get("selinuxEnabled", False)),
         subordinate=root or _subordinate(user),
+        subordinate_free=max(map(free_from, SUBORDINATE)),
         short_names=bool(info.get("registries", {}).get("search")),
         storage_driver=str(store.get("graphDriverName", "")),
         storage_root=storage_root,
@@ -124,7 +128,18 @@ def _user() -> str:
 
 def _subordinate(user: str) -> bool:
     """subuid(5): lines of NAME-OR-UID:START:COUNT; directories such as LDAP may serve them too (getsubids)."""
-    return all(_listed(Path(file), user) for file in ("/etc/subuid", "/etc/subgid"))
+    return all(_listed(file, user) for file in SUBORDINATE)
+
+
+def free_from(file: Path) -> int:
+    """The number after all ranges in a file of subordinate ids; 100000, as useradd(8) begins, if there are none."""
+    try:
+        ranges = [line.split(":")[1:] for line in file.read_text().splitlines()]
+    except OSError:
+        return 100000
+    return max(
+        [100000, *(int(pair[0]) + int(pair[1]) for pair in ranges if len(pair) == 2 and "".join(pair).isdecimal())]
+    )
 
 
 def _listed(file: Path, user: str) -> bool:

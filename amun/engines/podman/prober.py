@@ -97,7 +97,8 @@ class Prober:
     def _check_memory(self) -> Iterator[Check]:
         state, images = self.place.parent, self.facts.storage_root
         yield from checks.in_memory(str(state), "AMUN_STATE_DIR", facts.file_system(state))
-        yield from checks.in_memory(images, "graphroot in storage.conf", facts.file_system(Path(images)))
+        if images:
+            yield from checks.in_memory(images, "graphroot in storage.conf", facts.file_system(Path(images)))
 
     # -- runtime ------------------------------------------------------------------------------------------------
 
