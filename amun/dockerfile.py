@@ -143,7 +143,7 @@ def _private(private: str | None) -> tuple[str, ...]:
 
 
 def _private_files(private: str | None) -> dict[str, bytes]:
-    return {} if private is None else {"private.sh": _program("private.sh")}
+    return {} if private is None else {name: _program(name) for name in ("private.sh", "git-credential.sh")}
 
 
 def _locked(specification: Specification, private: str | None) -> Iterator[Step]:

@@ -3,7 +3,7 @@
 They are in sources of a Pipfile or its lock, in entries of these, in requirements and in the URL of a script, as RFC
 3986 (3.2.1) writes them: ``https://USER:PASSWORD@HOST/``, percent-encoded. What is kept and shown has none of them. A
 build reads them from a netrc file (https://www.gnu.org/software/inetutils/manual/html_node/The-_002enetrc-file.html),
-in which there is one for each host, whatever the port; git from a file of its credential store (git-credential-store).
+in which there is one for each host, whatever the port.
 """
 
 from __future__ import annotations
@@ -104,16 +104,11 @@ def owner_digest(owner: str | None) -> str:
 
 
 def netrc(logins: Iterable[Login]) -> str:
-    """The file that pip, uv and curl read."""
+    """The file that pip, uv and curl read, and git by a helper of ours."""
     return "".join(
         f"machine {one.host} login {one.user}" + (f" password {one.password}" if one.password else "") + "\n"
         for one in logins
     )
-
-
-def git_credentials(logins: Iterable[Login]) -> str:
-    """The file that ``git credential-store`` reads."""
-    return "".join(f"https://{quote(one.user, safe='')}:{quote(one.password, safe='')}@{one.host}\n" for one in logins)
 
 
 def secrets(logins: Iterable[Login]) -> list[str]:

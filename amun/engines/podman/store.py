@@ -327,7 +327,6 @@ class Store:
     def _keep_logins(self, path: Path, asked_with: Sequence[Login]) -> None:
         path.mkdir(mode=0o700)
         files.write(path / "netrc", logins.netrc(asked_with))
-        files.write(path / "git-credentials", logins.git_credentials(asked_with))
         files.write_json(path / "logins.json", {"logins": [asdict(login) for login in asked_with]})
 
     def logins(self, build: str) -> list[Login]:
