@@ -6,15 +6,18 @@ import base64
 import hashlib
 import io
 import json
+import os
 import subprocess
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
 
 from amun.engines.podman.machine import for_settings
 from amun.settings import Settings
@@ -48,14 +51,15 @@ DIGEST = f"sha256:{hashlib.sha256(WHEEL).hexdigest()}"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A simple index (PEP 503) for one user."""
+    """A simple index (PEP 503) and Git repositories for one user."""
+
+    repositories = Path("/nowhere")
 
     def do_GET(self) -> None:
-        expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if self.headers.get("Authorization") != f"Basic {expected}":
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="private"')
-            self.end_headers()
+        if not self._is_known():
+            return
+        if self.path.startswith("/git/"):
+            self._git(b"")
             return
         listed = f'<!DOCTYPE html><html><body><a href="/files/{NAME}#{DIGEST.replace(":", "=")}">{NAME}</a></body>'
         content = {"/simple/amun-private/": listed.encode(), f"/files/{NAME}": WHEEL}.get(self.path)
@@ -63,6 +67,43 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/octet-stream")
         self.end_headers()
         self.wfile.write(content or b"")
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self._is_known():
+            self._git(sent)
+
+    def _is_known(self) -> bool:
+        expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") == f"Basic {expected}":
+            return True
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="private"')
+        self.end_headers()
+        return False
+
+    def _git(self, sent: bytes) -> None:
+        """Answer by git-http-backend(1), a program of CGI (RFC 3875)."""
+        path, _, query = self.path.removeprefix("/git").partition("?")
+        asked = {"PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command}
+        content = {"CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(sent))}
+        encoding = {"HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", "")}
+        served = {"GIT_PROJECT_ROOT": str(self.repositories), "GIT_HTTP_EXPORT_ALL": "1", "PATH": os.environ["PATH"]}
+        protocol = {"GIT_PROTOCOL": self.headers.get("Git-Protocol", "")}
+        answer = subprocess.run(
+            ["git", "http-backend"],
+            input=sent,
+            capture_output=True,
+            env={**asked, **content, **encoding, **served, **protocol},
+            check=True,
+        ).stdout
+        head, _, body = answer.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
         pass
@@ -147,7 +188,7 @@ def image_history(image: str) -> str:
     found = for_settings(Settings())
     command = [found.podman, "image", "inspect", image]
     inspected = subprocess.run(command, env=found.environment, capture_output=True, text=True, check=True).stdout
-    files = "find / -xdev -path /proc -prune -o -name netrc -print -o -name git-credentials -print"
+    files = "find / -xdev -path /proc -prune -o -name netrc -print"
     command = [found.podman, "run", "--rm", "--network=none", image, "sh", "-c", files]
     left = subprocess.run(command, env=found.environment, capture_output=True, text=True, check=False).stdout
     assert "logins" not in left
@@ -164,6 +205,48 @@ def test_a_requirement_at_a_url_with_a_password_is_installed(private: Service, b
     assert status["phase"] == "build_failed"
     assert PASSWORD not in json.dumps(status) + built(private, inspection_id)
     assert list(private.state_dir.glob("builds/*/logins")) == []
+
+
+@pytest.fixture
+def repository(index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where a repository is that holds a package, without the scheme."""
+    if subprocess.run(["git", "http-backend"], capture_output=True, check=False).returncode == 1:
+        pytest.skip("there is no git-http-backend on this machine")
+    place = tmp_path / "py"
+    place.mkdir()
+    (place / "amun_private.py").write_text("FOUND = 2\n")
+    (place / "setup.py").write_text(
+        "from setuptools import setup\nsetup(name='amun-private', version='2', py_modules=['amun_private'])\n"
+    )
+    git = ["git", "-C", str(place), "-c", "user.name=a", "-c", "user.email=b", "-c", "safe.directory=*"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr(Handler, "repositories", tmp_path)
+    return f"{index}/git/py/.git"
+
+
+def test_a_package_comes_from_a_repository_with_a_password(private: Service, base: str, repository: str) -> None:
+    url = f"git+http://{USER}:{quote(PASSWORD, safe='')}@{repository}"
+    inspection_id = private.submit(
+        {
+            "base": base,
+            "packages": ["git"],
+            "python_packages": [f"amun-private @ {url}"],
+            "build": {"requests": {"memory": "1Gi"}},
+            "script": f"#!/usr/bin/env python\n{PROGRAM}\n",
+        }
+    )
+    status = private.wait(inspection_id, timeout=300)
+    log = built(private, inspection_id)
+    assert status["phase"] == "succeeded", log
+    assert private.client.result(inspection_id)["result"]["stdout"] == {"found": 2}
+    page = requests.get(f"{private.url}/inspections/{inspection_id}", timeout=30).text
+    told = log + page + image_history(status["build"]["image"]) + private.log.read_text()
+    recipe = archived(private, inspection_id, "build/Dockerfile")
+    assert b'"--private"' in recipe
+    for form in (PASSWORD, quote(PASSWORD, safe="")):
+        assert form not in told
+        assert form.encode() not in everything(private)
 
 
 def test_a_wrong_password_fails_the_build_and_is_forgotten(private: Service, base: str, index: str) -> None:
