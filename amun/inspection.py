@@ -69,7 +69,7 @@ class BuildState:
     Attributes:
         image: a reference by digest.
         weak_limits: how those limits are enforced that no control group enforces, ``fallback`` or ``none``, by name:
-            ``cpu``, ``memory``, ``processes``. None where the engine does not tell.
+            ``cpu``, ``memory``, ``processes``; ``disk`` where it is not counted. None where the engine does not tell.
     """
 
     state: State = "waiting"

@@ -393,8 +393,14 @@ class TestKeptOutcome:
             checks=(Check("podman", ok, "4.3.1", "It is old.", "sudo dnf install -y podman"),),
         )
 
-    def test_it_is_the_same_after_being_kept(self, tmp_path: Path) -> None:
+    def test_a_disk_that_is_not_counted_is_a_weak_limit_of_builds_and_runs(self, tmp_path: Path) -> None:
         made = self.make(tmp_path)
+        assert "disk" not in {**made.weak_limits, **made.weak_build_limits}
+        made = replace(made, counts_disk=False)
+        assert made.weak_limits["disk"] == made.weak_build_limits["disk"] == "none"
+
+    def test_it_is_the_same_after_being_kept(self, tmp_path: Path) -> None:
+        made = replace(self.make(tmp_path), counts_disk=False)
         assert Machine.from_document(json.loads(json.dumps(made.to_document()))) == made
 
     def test_it_is_not_taken_for_another_machine_or_without_its_files(self, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ class Machine:
     `build_network` and `build_doors` are for `namespace.build_command`. Builds mount `build_volumes`, and are given
     `--cgroup-parent BUILD_GROUP/NAME` where there is a group, with a name of its own for each build, and the filter of
     system calls `build_seccomp`, if any. `limits` are those of cpu, memory and pids that are really applied: one that
-    is missing must not be asked for, Podman would refuse. With `selinux` the state directory is labelled for
-    containers, and what is created in it inherits that.
+    is missing must not be asked for, Podman would refuse. `counts_disk` says whether what they write is counted.
+    With `selinux` the state directory is labelled for containers, and what is created in it inherits that.
     """
 
     podman: str
@@ -66,6 +66,7 @@ class Machine:
     selinux: bool
     rootless: bool
     checks: tuple[Check, ...]
+    counts_disk: bool = True
 
     @property
     def usable(self) -> bool:
@@ -75,13 +76,17 @@ class Machine:
     @property
     def weak_limits(self) -> dict[str, str]:
         """How those limits of runs are enforced that control groups do not enforce, see `usage.weak_limits`."""
-        return usage.weak_limits(self.limits)
+        return {**usage.weak_limits(self.limits), **self._weak_disk}
 
     @property
     def weak_build_limits(self) -> dict[str, str]:
         """The same of builds."""
         grouped = [limit for limit in self.limits if limit != "pids"]
-        return usage.weak_limits([*grouped, *(["pids"] if self.build_group else [])])
+        return {**usage.weak_limits([*grouped, *(["pids"] if self.build_group else [])]), **self._weak_disk}
+
+    @property
+    def _weak_disk(self) -> dict[str, str]:
+        return {} if self.counts_disk else {"disk": "none"}
 
     @property
     def exposures(self) -> list[Check]:

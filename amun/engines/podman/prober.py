@@ -73,6 +73,7 @@ class Prober:
             selinux=selinux,
             rootless=not self.facts.root,
             checks=(),
+            counts_disk=self.facts.storage_driver == "overlay",
         )
         if all(check.ok for check in self.checks):
             machine = self._try(machine)
