@@ -84,7 +84,7 @@ class Builds:
         self._room = Room(settings.state_dir)
         self._refusals = Refusals(settings.start_deadline)
         self._guards: dict[str, tuple[int, DiskGuard]] = {}
-        self._usage: dict[str, UsageGuard] = {}
+        self._usage: dict[str, tuple[int, UsageGuard]] = {}
 
     def running(self) -> int:
         return len(self._watched)
@@ -133,7 +133,7 @@ class Builds:
     def enforce_limits(self) -> None:
         """Stop builds that take more than they may: of log and disk, and of what no control group limits."""
         log, disk = self._settings.build_log_limit, self._settings.build_storage_limit
-        for build in list(self._watched):
+        for build in [one for one in self._watched.copy() if one not in self._stopping]:
             path = self._store.build_path(build)
             if self._room.filled_by(build, path / "log"):
                 self._end(build)  # why is noted when there is room
@@ -147,14 +147,17 @@ class Builds:
                 self.stop(build, "ProcessLimitExceeded", "A step of the build had more processes than it may.")
 
     def _took_too_much(self, build: str) -> str | None:
-        """Which of ``memory`` and ``processes``, where no control group limits them."""
-        if build not in self._usage:
-            weak, record = self._machine.weak_build_limits, self._store.build_record(build)
-            memory = int(formats.quantity(record.memory)) if "memory" in weak else None
+        """Which of ``memory`` and ``processes`` a step has too much of, where no control group limits them."""
+        weak = self._machine.weak_build_limits
+        if not {"memory", "processes"} & weak.keys():
+            return None
+        process = steps.first(self._store.build_path(build))
+        if self._usage.get(build, (0, None))[0] != process:
+            # Of each step anew: the build may have begun again with other limits.
+            memory = int(formats.quantity(self._store.build_record(build).memory)) if "memory" in weak else None
             processes = self._settings.build_pids_limit if "processes" in weak else None
-            self._usage[build] = UsageGuard(self._podman, memory, processes)
-        guard = self._usage[build]
-        return guard.exceeded(steps.first(self._store.build_path(build))) if guard.needed else None
+            self._usage[build] = (process, UsageGuard(self._podman, memory, processes))
+        return self._usage[build][1].exceeded(process) if process else None
 
     def _wrote_too_much(self, build: str) -> bool:
         step = steps.writing(self._store.build_path(build))

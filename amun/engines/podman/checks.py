@@ -57,7 +57,7 @@ def podman(facts: Facts) -> Check:
     if facts.podman is None:
         return Check("podman", False, "none", "Podman is not installed.", install(facts, "podman", "catatonit"))
     if facts.refusal is not None:
-        why = f"{facts.podman} does not work: {facts.refusal}"
+        why = f"{facts.podman} does not work: {facts.refusal.rstrip('.')}."
         return Check("podman", False, "unknown", why, "podman info  # until it succeeds", lasting=facts.lasting)
     oldest = ".".join(map(str, OLDEST))
     recent = facts.version_numbers >= OLDEST
