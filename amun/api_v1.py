@@ -89,7 +89,7 @@ def get_inspection_status(inspection_id: str) -> Answer:
 
 def get_inspection_specification(inspection_id: str) -> Answer:
     """What was posted, with every default."""
-    inspection = _inspections().observe(inspection_id).inspection
+    inspection = _inspections().declared(inspection_id)
     return {
         "specification": inspection.specification.to_document(),
         "created": inspection.created,

@@ -98,6 +98,11 @@ def base(recipe: bytes) -> str:
     return next(line[5:].decode() for line in recipe.splitlines() if line.startswith(b"FROM "))
 
 
+def rebased(recipe: bytes, other: str) -> bytes:
+    """Return a Dockerfile that `context` has made with another base image."""
+    return recipe.replace(f"FROM {base(recipe)}\n".encode(), f"FROM {other}\n".encode(), 1)
+
+
 def lost(specification: Specification, volumes: Sequence[str]) -> Iterator[Problem]:
     """What a build would put into volumes of the base image, in which builders keep nothing; one problem a field."""
     for place in (HOME, "/opt/amun"):

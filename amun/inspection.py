@@ -24,6 +24,7 @@ class Inspection:
         created: when it was accepted, RFC 3339 in UTC.
         owner: name of the caller who submitted it, None where nobody was asked.
         private: whether its build asks hosts with a password, so that its environment is its owner's alone.
+        abridged: whether `specification` lacks what may hold secrets; `Engine.whole` has all of it.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Inspection:
     created: str
     owner: str | None = None
     private: bool = False
+    abridged: bool = False
 
     @property
     def items(self) -> range:

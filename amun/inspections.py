@@ -126,6 +126,10 @@ class Inspections:
         """Raises `InspectionNotFound`."""
         return self.engine.observe(inspection_id)
 
+    def declared(self, inspection_id: str) -> Inspection:
+        """What was declared, with all of its specification. Raises `InspectionNotFound`."""
+        return self.engine.whole(self.engine.declared(inspection_id))
+
     def detail(self, inspection_id: str) -> dict[str, Any]:
         """Everything at once."""
         observation = self.observe(inspection_id)
@@ -135,7 +139,7 @@ class Inspections:
             "inspection_id": inspection.id,
             "owner": inspection.owner,
             "created": inspection.created,
-            "specification": inspection.specification.to_document(),
+            "specification": self.engine.whole(inspection).specification.to_document(),
             "status": document,
             "items": document["job"]["pods"] if document["job"] else [],
             "environment": {"digest": inspection.environment, "image": build.image, "cached": build.cached},

@@ -184,12 +184,13 @@ def build_config(
     base: str | None,
     arguments: Mapping[str, str],
     sources: Sequence[str],
+    secret: bool,
     build: Build,
     node_selector: Mapping[str, str],
     devices: Mapping[str, str],
     disk: int,
 ) -> dict[str, Any]:
-    """The BuildConfig of an environment; `sources` are the ConfigMaps that hold the files of its context.
+    """The BuildConfig of an environment; `sources` hold the files of its context: Secrets or ConfigMaps.
 
     `base` stands in for the Dockerfile's own base image.
     """
@@ -202,6 +203,7 @@ def build_config(
         base=base,
         arguments=[{"name": name, "value": value} for name, value in sorted(arguments.items())],
         sources=sources,
+        secret=secret,
         resources=resources(build.requests, devices, disk),
         timeout=build.timeout,
         cache=build.cache,

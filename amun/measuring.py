@@ -84,7 +84,7 @@ class Measuring:
             "inspections": [_heading(*each) for each in zip(samples, measured, found.pop("items"), strict=True)],
             "alike": not unlike,
             "unlike": unlike,
-            "differences": _differences(measured),
+            "differences": _differences(view, measured),
             "confidence": confidence,
             **found,
         }
@@ -145,8 +145,8 @@ def _heading(sample: tuple[str, str, Sequence[Run]], measured: Measured, items: 
     }
 
 
-def _differences(measured: Sequence[Measured]) -> dict[str, Any]:
-    documents = [one.observation.inspection.specification.to_document() for one in measured]
+def _differences(view: View, measured: Sequence[Measured]) -> dict[str, Any]:
+    documents = [view.whole(one.observation.inspection).specification.to_document() for one in measured]
     installed = [one.packages for one in measured]
     if any(packages is None for packages in installed):
         installed = [differences.wished(document) for document in documents]

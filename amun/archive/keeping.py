@@ -67,7 +67,7 @@ class Keeping:
     def _keep_build(self, observation: Observation) -> None:
         if self._built:
             return
-        inspection = observation.inspection
+        inspection = self._engine.whole(observation.inspection)
         self._put(SPECIFICATION, documents.specification(inspection))
         base = self._engine.complete(inspection.specification.base)
         private = logins.owner_digest(inspection.owner) if inspection.private else None
@@ -107,7 +107,8 @@ class Keeping:
         self._put(result(item, "result"), content)
 
     def _close(self, observation: Observation) -> Observation | None:
-        closed = replace(observation, finished_at=clock.now(), data_stored=True)
+        whole = self._engine.whole(observation.inspection)
+        closed = replace(observation, inspection=whole, finished_at=clock.now(), data_stored=True)
         if self._archive.store.put_bytes(self._archive.key(self._id, OBSERVATION), documents.observation(closed)):
             metrics.STORED.inc()
             return closed

@@ -44,6 +44,9 @@ class View:
     def declared(self, inspection_id: str) -> Inspection:
         return self._checked(self._engine.declared(inspection_id))
 
+    def whole(self, inspection: Inspection) -> Inspection:
+        return self._engine.whole(self._checked(inspection))
+
     def observe(self, inspection_id: str) -> Observation:
         return self._seen(self._engine.observe(inspection_id))
 

@@ -48,6 +48,12 @@ class Archived(Engine):
         except InspectionNotFound as unknown:
             return self._kept(inspection_id, unknown).inspection
 
+    def whole(self, inspection: Inspection) -> Inspection:
+        try:
+            return self.inner.whole(inspection)
+        except InspectionNotFound as unknown:
+            return self._kept(inspection.id, unknown).inspection
+
     def observe(self, inspection_id: str) -> Observation:
         try:
             observation = self.inner.observe(inspection_id)

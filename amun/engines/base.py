@@ -127,6 +127,10 @@ class Engine(ABC):
     def declared(self, inspection_id: str) -> Inspection:
         """What was declared: the record alone, which never changes, so that this is cheap."""
 
+    def whole(self, inspection: Inspection) -> Inspection:
+        """The same with all of its specification: `declared`, `observe` and `observations` may give an abridged one."""
+        return inspection
+
     @abstractmethod
     def observe(self, inspection_id: str) -> Observation:
         """What is, now. Never waits for a step of the controller."""

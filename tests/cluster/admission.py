@@ -30,13 +30,15 @@ CHECKS: dict[str, Callable[[Document], Iterator[Cause]]] = {
     "BuildConfig": buildrules.check_config,
     "ConfigMap": validation.config_map,
     "Job": jobrules.check,
+    "Secret": validation.secret,
     "Pod": lambda pod: podrules.check(pod["spec"], "spec"),
 }
 CHANGES: dict[str, Callable[[Document, Document], Iterator[Cause]]] = {
     "Build": buildrules.check_change,
-    "ConfigMap": validation.config_map_change,
+    "ConfigMap": validation.immutable,
     "Job": lambda old, new: jobrules.check_change(old["spec"], new["spec"]),
     "Pod": lambda old, new: podrules.check_change(old["spec"], new["spec"]),
+    "Secret": validation.immutable,
 }
 UPDATED: dict[str, Callable[[Document], object]] = {
     "Build": lambda build: buildrules.default_build_spec(build["spec"]),

@@ -115,12 +115,14 @@ def check(document: Mapping[str, Any]) -> Iterator[Cause]:
 def _source(source: Mapping[str, Any]) -> Iterator[Cause]:
     if len((source.get("dockerfile") or "").encode()) > DOCKERFILE_LIMIT:
         yield bad("spec.source.dockerfile", "", f"must be smaller than {DOCKERFILE_LIMIT} bytes")
-    for index, mount in enumerate(source.get("configMaps") or ()):
-        path, name = f"spec.source.configMaps[{index}]", (mount.get("configMap") or {}).get("name", "")
+    mounts = [("configMap", *each) for each in enumerate(source.get("configMaps") or ())]
+    mounts += [("secret", *each) for each in enumerate(source.get("secrets") or ())]
+    for kind, index, mount in mounts:
+        path, name = f"spec.source.{kind}s[{index}]", (mount.get(kind) or {}).get("name", "")
         if not name:
-            yield required(f"{path}.configMap")
+            yield required(f"{path}.{kind}")
         if is_subdomain(name):
-            yield bad(f"{path}.configMap", mount, "must be valid configMap name")
+            yield bad(f"{path}.{kind}", mount, f"must be valid {kind} name")
         target = mount.get("destinationDir") or ""
         if posixpath.normpath(target).startswith(".."):
             yield bad(f"{path}.destinationDir", target, "destination dir cannot start with '..'")

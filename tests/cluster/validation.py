@@ -171,8 +171,17 @@ def _config_key(key: str) -> list[str]:
     return found
 
 
-def config_map_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Cause]:
-    """What of a ConfigMap that is immutable was changed."""
+def secret(document: Mapping[str, Any]) -> Iterator[Cause]:
+    """What is wrong with what a Secret holds (ValidateSecret in Kubernetes' pkg/apis/core/validation)."""
+    data = document.get("data") or {}
+    for key in data:
+        yield from (bad(f"data[{key}]", key, why) for why in _config_key(key))
+    if sum(len(base64.b64decode(value or "")) for value in data.values()) > CONFIGMAP_LIMIT:
+        yield too_long("data", CONFIGMAP_LIMIT)
+
+
+def immutable(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Cause]:
+    """What of a ConfigMap or a Secret that is immutable was changed."""
     if old.get("immutable"):
         for name in ("immutable", "data", "binaryData"):
             if (old.get(name) or None) != (new.get(name) or None):

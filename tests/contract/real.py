@@ -94,7 +94,7 @@ class RealSite(Site):
 
 def clean(cluster: Cluster) -> None:
     """Remove all that Amun and its tests have made in the namespace."""
-    for kind in (kinds.JOBS, kinds.CONFIG_MAPS, kinds.BUILD_CONFIGS, kinds.IMAGE_STREAMS):
+    for kind in (kinds.JOBS, kinds.CONFIG_MAPS, kinds.SECRETS, kinds.BUILD_CONFIGS, kinds.IMAGE_STREAMS):
         with contextlib.suppress(EngineUnavailable):
             for one in cluster.list(
                 kind, "app=amun,amun/kind" if kind is not kinds.JOBS else "app=amun", metadata=True

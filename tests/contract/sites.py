@@ -142,7 +142,7 @@ class Desk:
         return self.inspections.submit(self.document(*packages, **fields))[0].id
 
     def inspection(self, inspection_id: str) -> Inspection:
-        return self.engine.observe(inspection_id).inspection
+        return self.engine.whole(self.engine.observe(inspection_id).inspection)
 
     def phase(self, inspection_id: str) -> str:
         return status.verdict(self.engine.observe(inspection_id)).phase

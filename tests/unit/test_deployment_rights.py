@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amun import engines
 from amun.engines.base import Engine
-from amun.engines.openshift import kinds, names
-from amun.engines.openshift.cluster import Cluster, connect
+from amun.engines.openshift import kinds, names, retention
+from amun.engines.openshift.cluster import AlreadyThere, Cluster, RefusedForGood, connect
+from amun.errors import EngineUnavailable
 from tests import deployment, standin
 from tests.cluster import builds
 from tests.contract.sites import Desk, OpenShiftSite
@@ -76,6 +78,7 @@ def goes_from_its_document_to_its_report(desk: GrantedDesk) -> None:
     made = desk.submit(script="#!/bin/sh\necho hello\n", batch_size=2)
     desk.end(made, "succeeded")
     assert desk.output(made, 1) == "hello\n"
+    assert desk.inspections.detail(made)["specification"]["script"] == "#!/bin/sh\necho hello\n"
     assert desk.report(made)["exit_code"] == 0
     assert "installing" in desk.build_log(made)
     listed = list(desk.engine.observations(desk.engine.inspections()))
@@ -166,6 +169,21 @@ def has_lost_its_image(desk: GrantedDesk) -> None:
     desk.end(desk.submit(script="true"), "succeeded")
 
 
+def was_never_whole(desk: GrantedDesk) -> None:
+    """The API has made the Secret of a record, and no more."""
+    desk.site.server.faults.refuse(500, verb="create", resource="configmaps", times=None)
+    with pytest.raises(EngineUnavailable):
+        desk.submit(script="true")
+    desk.site.server.faults.clear()
+    with pytest.MonkeyPatch.context() as patch, desk.controlled():
+        patch.setattr(retention, "LEFT_AFTER", -1.0)
+        desk.wait(lambda: not any(map(_unowned, desk.site.server.store.list("Secret", "app=amun"))))
+
+
+def _unowned(secret: dict[str, Any]) -> bool:
+    return not secret["metadata"].get("ownerReferences")
+
+
 SCENES: list[Callable[[GrantedDesk], None]] = [
     goes_from_its_document_to_its_report,
     has_a_base_of_an_image_stream_and_one_of_a_registry,
@@ -178,6 +196,7 @@ SCENES: list[Callable[[GrantedDesk], None]] = [
     exceeds_a_quota,
     has_lost_its_image,
     is_past_its_time,
+    was_never_whole,
 ]
 
 
@@ -207,3 +226,19 @@ def test_no_right_is_too_many(lived: GrantedSite, name: str) -> None:
     role = deployment.of(deployment.base(), "Role")[name]
     granted = {(right.verb, right.resource) for right in granted_by(role)}
     assert granted - lived.used(name) == set()
+
+
+def test_the_api_changes_no_object_that_configures_the_service(lived: GrantedSite) -> None:
+    settings = {"metadata": {"name": "amun-settings"}, "data": {"AMUN_AUTH": "dG9rZW4="}}
+    lived.server.store.create("Secret", settings)
+    api = connect(lived.settings)
+    attempts: list[Callable[[], object]] = [
+        lambda: api.patch(kinds.SECRETS, "amun-settings", {"data": {"AMUN_AUTH": "bm9uZQ=="}}),
+        lambda: api.remove(kinds.SECRETS, "amun-settings"),
+        lambda: api.list(kinds.SECRETS),
+    ]
+    for attempt in attempts:
+        with pytest.raises(RefusedForGood, match="secrets"):
+            attempt()
+    with pytest.raises(AlreadyThere):
+        api.create(kinds.SECRETS, settings)

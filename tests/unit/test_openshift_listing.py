@@ -14,7 +14,7 @@ from amun.engines.openshift import names, records
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.engines.openshift.records import Final, Record
 from amun.errors import TooManyRequests
-from amun.inspection import BuildState, Inspection, ItemState, Submission
+from amun.inspection import BuildState, Inspection, ItemState
 from amun.inspections import Inspections
 from amun.settings import Settings
 from amun.specification import Specification
@@ -55,7 +55,7 @@ def keep(server: ApiServer, count: int, phase: str = "succeeded", moment: str = 
         specification = Specification.from_document({**DOCUMENT, "identifier": phase.replace("_", "-")})
         inspection = Inspection(name, specification, "0" * 64, "sha256:" + "0" * 64, moment, None)
         record = Record(inspection, "environment-0", "0", False)
-        server.store.create("ConfigMap", records.to_document(record, Submission(inspection, b"true", {})))
+        server.store.create("ConfigMap", records.to_document(record))
         build = BuildState("terminated", "failed" if phase == "build_failed" else "succeeded", finished_at=moment)
         outcome: Any = "succeeded" if phase == "succeeded" else "failed"
         item = ItemState(0, "terminated", outcome, finished_at=moment)

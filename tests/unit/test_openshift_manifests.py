@@ -64,6 +64,9 @@ class Sent:
     def list(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
         return []
 
+    def patch(self, kind: Any, name: str, _change: dict[str, Any]) -> dict[str, Any]:
+        return self.documents[kind.kind, name]
+
     def post(self, *_: Any) -> None:
         pass
 
@@ -95,31 +98,23 @@ def sent() -> dict[str, dict[str, Any]]:
     )
     made = Environments(sent, placement, Images(sent), settings.build_storage_limit)
     Declarations(sent, made).declare(Submission(inspection, specification.script.encode(), context))
-    record = records.from_document(
-        {
-            "metadata": {
-                **sent.get(kinds.CONFIG_MAPS, inspection.id)["metadata"],
-                "uid": "4-5-6",
-                "resourceVersion": "1",
-            },
-            "binaryData": sent.get(kinds.CONFIG_MAPS, inspection.id)["binaryData"],
-        }
-    )
-    assert record.inspection == inspection
+    kept = sent.get(kinds.CONFIG_MAPS, inspection.id)
+    record = records.from_document({**kept, "metadata": {**kept["metadata"], "uid": "4-5-6", "resourceVersion": "1"}})
+    assert record.inspection.abridged
+    assert records.whole(record.inspection, sent.get(kinds.SECRETS, inspection.id)) == inspection
     wait_until(lambda: built(made, record))
     build = BuildState("terminated", "succeeded", "Completed", image="registry/amun/environment@sha256:" + "1" * 64)
     Jobs(sent, placement, settings).start(record, build)
     found = {}
     for (kind, name), document in sent.documents.items():
-        found[name.partition("-")[0] if kind == "ConfigMap" else kind.lower()] = document
+        plain = {"ConfigMap": "", "Secret": "secret of "}
+        found[plain[kind] + name.partition("-")[0] if kind in plain else kind.lower()] = document
     return found
 
 
 @pytest.mark.parametrize("what", ["imagestream", "buildconfig", "job"])
 def test_objects_are_as_agreed(sent: dict[str, dict[str, Any]], what: str) -> None:
     document = json.loads(json.dumps(sent[what]))
-    if what == "buildconfig":
-        document["spec"]["source"]["dockerfile"] = document["spec"]["source"]["dockerfile"].splitlines()
     if what == "job":
         sources = document["spec"]["template"]["spec"]["volumes"][1]["projected"]["sources"]
         sources[0]["configMap"]["name"] = sources[0]["configMap"]["name"].partition("-")[0]
@@ -131,13 +126,16 @@ def test_objects_are_as_agreed(sent: dict[str, dict[str, Any]], what: str) -> No
 
 
 def test_every_object_is_what_a_strict_api_server_takes(sent: dict[str, dict[str, Any]]) -> None:
-    assert sent.keys() == {"imagestream", "buildconfig", "job", "environment", "inspection", "runner"}
+    assert sent.keys() == {
+        *("imagestream", "buildconfig", "job", "runner"),
+        *("environment", "secret of environment", "inspection", "secret of inspection"),
+    }
     for document in sent.values():
         assert schemas.problems(document) == []
 
 
 def test_the_record_carries_the_script_byte_for_byte(sent: dict[str, dict[str, Any]]) -> None:
-    assert base64.b64decode(sent["inspection"]["binaryData"]["script"]) == SPECIFICATION["script"].encode()  # type: ignore[attr-defined]
+    assert base64.b64decode(sent["secret of inspection"]["data"]["script"]) == SPECIFICATION["script"].encode()  # type: ignore[attr-defined]
     assert "somebody" not in json.dumps(sent["inspection"]["metadata"])
 
 
@@ -145,12 +143,11 @@ NAMES = st.from_regex(r"\A[A-Za-z0-9._-]{1,40}\Z").filter(lambda name: name not 
 
 
 @given(st.dictionaries(NAMES, st.binary(max_size=3000), max_size=20), st.integers(3100, 9000))
-def test_a_context_is_cut_into_config_maps_that_hold_all_of_it(files: dict[str, bytes], largest: int) -> None:
+def test_a_context_is_cut_into_secrets_that_hold_all_of_it(files: dict[str, bytes], largest: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environments, "LARGEST", largest)
         cut = parts({"Dockerfile": b"FROM x", **files})
-    whole = {name: base64.b64decode(content) for part in cut for name, content in part.items()}
-    assert whole == {DOCKERFILE: b"FROM x", **files}
+    assert {name: content for part in cut for name, content in part.items()} == {DOCKERFILE: b"FROM x", **files}
     assert DOCKERFILE in cut[0]
     for part in cut:
-        assert sum(len(name) + len(base64.b64decode(content)) for name, content in part.items()) <= largest + 10
+        assert sum(len(name) + len(content) for name, content in part.items()) <= largest + 10

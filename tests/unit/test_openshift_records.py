@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from amun.engines.openshift import records
 from amun.engines.openshift.records import Record
-from amun.inspection import Inspection, Submission
+from amun.inspection import Inspection
 from amun.specification import Specification
 
 NAME = "inspection-0123456789abcdef"
@@ -28,9 +28,7 @@ def document(**kept: Any) -> dict[str, Any]:
     """A record as it is written, with some fields of what it keeps replaced."""
     specification = Specification.from_document({"base": "debian:12", "script": "true"})
     inspection = Inspection(NAME, specification, "0" * 64, "sha256:" + "1" * 64, "2026-01-01T00:00:00.000000Z", "alice")
-    made = records.to_document(
-        Record(inspection, "environment-" + "1" * 32, "uid", False), Submission(inspection, b"true", {})
-    )
+    made = records.to_document(Record(inspection, "environment-" + "1" * 32, "uid", False))
     made["metadata"] |= {"uid": "u", "resourceVersion": "1"}
     if kept:
         written = json.loads(gzip.decompress(base64.b64decode(made["binaryData"]["inspection"])))

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ...errors import Conflict, EngineUnavailable, InspectionNotFound
+from ...errors import Conflict, EngineUnavailable, InspectionNotFound, Unreadable
 from ...identifiers import is_valid
-from ...inspection import Accepted, Submission
+from ...inspection import Accepted, Inspection, Submission
 from . import kinds, names, records
 from .cluster import AlreadyThere, Cluster, NotFound
 from .environments import Environments
@@ -24,14 +24,19 @@ class Declarations:
         self._environments = environments
 
     def declare(self, submission: Submission) -> Accepted:
-        """All of it, or nothing: the record is made last, by one request."""
+        """All of it, or nothing: the record is made last, by one request.
+
+        A Secret without a record is nothing; the controller removes it (`Retention`).
+        """
         inspection = submission.inspection
-        records.to_document(Record(inspection, "", "", False), submission)  # refuses what is too large before all else
+        secret = records.to_secret(submission)  # refuses what is too large before all else
         self._environments.check(submission.context)
         claim = self._environments.claim(inspection, submission.context)
         record = Record(inspection, claim.name, claim.uid, claim.cached)
         try:
-            self._cluster.create(kinds.CONFIG_MAPS, records.to_document(record, submission))
+            with contextlib.suppress(AlreadyThere):
+                self._cluster.create(kinds.SECRETS, secret)
+            self._cluster.create(kinds.CONFIG_MAPS, records.to_document(record))
         except AlreadyThere:
             pass  # our own: the answer to the first try was lost
         except EngineUnavailable:
@@ -59,6 +64,25 @@ class Declarations:
         if found is not None:
             return Accepted(kept["amun/id"], records.from_document(found).cached)
         return self.declare(replace(submission, inspection=replace(submission.inspection, id=kept["amun/id"])))
+
+    def whole(self, inspection: Inspection) -> Inspection:
+        """The inspection with all of its specification. Raises `InspectionNotFound`, `Unreadable`."""
+        if not inspection.abridged:
+            return inspection
+        kept = self._cluster.find(kinds.SECRETS, inspection.id)
+        if kept is None:
+            if self._cluster.find(kinds.CONFIG_MAPS, inspection.id) is None:
+                raise InspectionNotFound(f"There is no inspection {inspection.id!r}.")
+            raise Unreadable("The specification of this inspection is gone: somebody has removed its Secret.")
+        try:
+            return records.whole(inspection, kept)
+        except records.Damaged as exc:
+            raise Unreadable(f"The specification of this inspection cannot be read: {exc}") from exc
+
+    def adopt(self, record: Record) -> None:
+        """Make the Secret of a record its own, so that it goes with it."""
+        with contextlib.suppress(NotFound):
+            self._cluster.patch(kinds.SECRETS, record.inspection.id, records.owned(record.inspection.id, record.uid))
 
     def cancel(self, inspection_id: str, moment: str) -> None:
         """Note that it is to be stopped. Raises `InspectionNotFound`."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cachetools import TTLCache, cachedmethod
+from cachetools import LRUCache, TTLCache, cachedmethod
 from openshift.dynamic import Resource
 
 from ... import buildlog, clock, framing, metrics, report, status
@@ -54,6 +54,9 @@ NODES_KNOWN = 10.0
 """Seconds for which the list of nodes answers, lest a thousand submissions ask a thousand times."""
 
 
+ADOPTED = 10_000
+"""Records of which it is kept that their Secrets are their own; to see to it once more does no harm."""
+
 IMAGE_WITHIN = 60.0
 """Seconds in which the node's runtime gets an image that its ImageStream has, or never will."""
 
@@ -74,6 +77,7 @@ class OpenShiftEngine(Engine):
         self._watching: Watching | None = None
         self._nodes: TTLCache[object, list[dict[str, Any]]] = TTLCache(1, NODES_KNOWN)
         self._nodes_lock = threading.Lock()
+        self._adopted: LRUCache[str, bool] = LRUCache(ADOPTED)
 
     @functools.cached_property
     def cluster(self) -> Cluster:
@@ -174,6 +178,9 @@ class OpenShiftEngine(Engine):
 
     def declared(self, inspection_id: str) -> Inspection:
         return self._record(inspection_id).inspection
+
+    def whole(self, inspection: Inspection) -> Inspection:
+        return self._declarations.whole(inspection)
 
     def _record(self, inspection_id: str) -> Record:
         check_id(inspection_id)
@@ -466,6 +473,7 @@ class OpenShiftEngine(Engine):
         if build.outcome != "succeeded" and self._spent(record, build):
             with contextlib.suppress(NotFound):
                 self._environments.failed(record.environment)
+        self._adopt(record)
         final, phase = Final(build, observation.items, stored), status.verdict(observation).phase
         try:
             change = records.closed(record, at or clock.now(), final, phase)
@@ -488,12 +496,19 @@ class OpenShiftEngine(Engine):
 
     def tend(self) -> None:
         if self._watching is not None:
+            for record in self._watching.records():
+                self._adopt(record)
             wanted = self._wanted()
             for build in filter(builds.ongoing, self._watching.all_builds()):
                 name = build["metadata"]["labels"].get(names.BUILD_CONFIG, "")
                 if names.generation(name) and name not in wanted:
                     self._stop_build(build)
         self._retention.expire()
+
+    def _adopt(self, record: Record) -> None:
+        if record.inspection.abridged and record.uid not in self._adopted:
+            self._declarations.adopt(record)
+            self._adopted[record.uid] = True
 
     def wait(self, timeout: float) -> None:
         if self._changed.wait(timeout):

@@ -1,9 +1,11 @@
 """Environments on a cluster: their contexts, and the Builds that make images of them.
 
-Each generation of an environment has objects of one name: the ConfigMap of its build context, which the API makes when
-it accepts the first inspection that needs it, and which owns the rest; the ImageStream and the BuildConfig, which the
-controller makes when the build's turn has come. The first generation serves until its build has failed, or somebody
-asks for a fresh one; then comes the next. Of many who want to make the same one the first succeeds, the others join.
+Each generation of an environment has objects of one name: the ConfigMap that says that it is there, which the API makes
+when it accepts the first inspection that needs it, and which owns the rest; the Secrets of its build context, made just
+before; the ImageStream and the BuildConfig, which the controller makes when the build's turn has come. The first
+generation serves until its build has failed, or somebody asks for a fresh one; then comes the next. Of many who want to
+make the same one the first succeeds, the others join. Contexts of an earlier version are in ConfigMaps, the first of
+which owns the rest.
 """
 
 from __future__ import annotations
@@ -32,16 +34,13 @@ from .records import LARGEST, Record
 FAILED = "failed"
 
 DOCKERFILE = "dockerfile.amun"
-"""The key of the Dockerfile: all keys become files of the context, and the builder writes its own ``Dockerfile``."""
-
-LONGEST_DOCKERFILE = 60_000
-"""Bytes that an inline Dockerfile may have (maxDockerfileLengthBytes in OpenShift's validation)."""
+"""The key of the Dockerfile as it was declared; what is called ``Dockerfile`` is built."""
 
 JUST_NOW = 2.0
 """Seconds within which a watch shows what was made."""
 
 LOG_KEPT = 4 * 1024**2
-"""Bytes that are kept of the log of a Build that is stopped, the last ones: packed, they fit into a ConfigMap."""
+"""Bytes that are kept of the log of a Build that is stopped, the last ones; less where they do not pack well."""
 
 MOST_GENERATIONS = 1000
 
@@ -134,28 +133,19 @@ class Environments:
     @staticmethod
     def check(context: Mapping[str, bytes]) -> None:
         """Raise `RequestTooLarge` for what no build on a cluster can be given."""
-        size = len(context["Dockerfile"])
-        if size > LONGEST_DOCKERFILE:
-            raise RequestTooLarge(f"The Dockerfile takes {size} bytes; OpenShift takes {LONGEST_DOCKERFILE}.")
         parts(context)
 
     def _declare(self, name: str, inspection: Inspection, context: Mapping[str, bytes]) -> str:
-        """Keep a build context: its first part last, for that is what says that it is there. Returns its uid."""
+        """Keep a build context: the object that says that it is there comes last. Returns its uid."""
         labels = names.labels(names.CONTEXT, **{names.ENVIRONMENT: names.short(inspection.environment)})
-        first, *others = parts(context)
-        for number, part in enumerate(others, start=1):
-            metadata = {"name": f"{name}-part-{number}", "labels": {**labels, names.KIND: "context-part"}}
-            try:
-                self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": part})
-            except AlreadyThere:
-                continue  # by somebody who wants the same; or what a crash left of it
-        annotations = {names.CREATED: inspection.created, "amun/parts": str(len(others))}
+        secrets = parts(context)
+        for number, part in enumerate(secrets):
+            with contextlib.suppress(AlreadyThere):  # by somebody who wants the same; or what a crash left of it
+                document = records.secret(names.part(name, number), {**labels, names.KIND: names.PART}, part)
+                self._cluster.create(kinds.SECRETS, document)
+        annotations = {names.CREATED: inspection.created, names.SECRETS: str(len(secrets))}
         metadata = {"name": name, "labels": labels, "annotations": annotations}
-        made = self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": first})
-        for number in range(1, len(others) + 1):
-            owners = {"metadata": {"ownerReferences": [records.reference("ConfigMap", name, made["metadata"]["uid"])]}}
-            self._cluster.patch(kinds.CONFIG_MAPS, f"{name}-part-{number}", owners)
-        uid: str = made["metadata"]["uid"]
+        uid: str = self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True})["metadata"]["uid"]
         return uid
 
     # -- asked by the controller --------------------------------------------------------------------------------
@@ -197,21 +187,22 @@ class Environments:
         owner = records.reference("ConfigMap", name, record.environment_uid)
         labels = names.labels("environment", **{names.ENVIRONMENT: names.short(record.inspection.environment)})
         context = self._cluster.get(kinds.CONFIG_MAPS, name)
-        sources = [name, *(f"{name}-part-{number}" for number in range(1, _others(context) + 1))]
-        text = base64.b64decode(context["binaryData"][DOCKERFILE])
-        base = self._images.pin_soon(dockerfile.base(text))
+        recipe = self._recipe(context)
+        base = self._images.pin_soon(dockerfile.base(recipe))
         if base is None:
             logger.warning("base image cannot be looked up, its triggers run", environment=name)
+        sources, secret = self._sources(context, recipe, base)
         documents = {
             kinds.IMAGE_STREAMS: manifests.image_stream(name, labels, owner),
             kinds.BUILD_CONFIGS: manifests.build_config(
                 name,
                 labels,
                 owner,
-                dockerfile=text.decode(),
+                dockerfile=(f"FROM {dockerfile.base(recipe)}\n".encode() if secret else recipe).decode(),
                 base=base,
-                arguments=dockerfile.build_arguments({"Dockerfile": text}),
+                arguments=dockerfile.build_arguments({"Dockerfile": recipe}),
                 sources=sources,
+                secret=secret,
                 build=specification.build,
                 node_selector=self._placement.selector(specification.build.requests.hardware),
                 devices=self._placement.devices(specification.build.requests.hardware),
@@ -223,6 +214,34 @@ class Environments:
                 self._cluster.create(kind, document)
             except AlreadyThere:
                 continue
+
+    def _recipe(self, context: Mapping[str, Any]) -> bytes:
+        """The Dockerfile of a build context."""
+        kept = context.get("binaryData")  # of an earlier version
+        if kept is None:
+            kept = self._cluster.get(kinds.SECRETS, names.part(context["metadata"]["name"], 0))["data"]
+        return base64.b64decode(kept[DOCKERFILE])
+
+    def _sources(self, context: Mapping[str, Any], recipe: bytes, base: str | None) -> tuple[list[str], bool]:
+        """The objects that the builder is to have a build context from, and whether these are Secrets.
+
+        The builder copies them into the directory of the context, over the ``Dockerfile`` that it wrote there: that of
+        the BuildConfig (openshift/builder, pkg/build/builder/docker.go, dockerBuild). So one more Secret has the
+        Dockerfile that is built, on `base` where that is known. All go with the environment.
+        """
+        name, uid = context["metadata"]["name"], context["metadata"]["uid"]
+        if "binaryData" in context:  # of an earlier version
+            return [name, *(names.part(name, n) for n in range(1, names.number(context, names.PARTS) + 1))], False
+        sources = [names.part(name, number) for number in range(names.number(context, names.SECRETS))]
+        for source in sources:
+            self._cluster.patch(kinds.SECRETS, source, records.owned(name, uid))
+        built = recipe if base is None else dockerfile.rebased(recipe, base)
+        own = names.part(name, len(sources))
+        document = records.secret(own, names.labels(names.PART), {"Dockerfile": built})
+        document["metadata"] |= records.owned(name, uid)["metadata"]
+        with contextlib.suppress(AlreadyThere):
+            self._cluster.create(kinds.SECRETS, document)
+        return [*sources, own], True
 
     def _allow(self, name: str, allowance: Allowance) -> None:
         """Give the next Builds of an environment these limits."""
@@ -276,17 +295,28 @@ class Environments:
     def _keep_log(self, build: Mapping[str, Any]) -> None:
         name = build["metadata"]["name"]
         log = b"".join(logs.read(lambda _following: self.open_log(name)))[-LOG_KEPT:]
-        if not log:
-            return
-        owner = records.reference("Build", name, build["metadata"]["uid"], "build.openshift.io/v1")
-        metadata = {"name": f"{name}-log", "labels": names.labels("log"), "ownerReferences": [owner]}
-        data = {"log": base64.b64encode(gzip.compress(log)).decode()}
+        if log:
+            self._keep(build, log)
+
+    def _keep(self, build: Mapping[str, Any], log: bytes) -> None:
+        """Keep as much of the end of a log as a Secret has room for."""
+        while len(packed := gzip.compress(log)) > LARGEST:
+            log = log[len(log) // 4 :]
+        name = build["metadata"]["name"]
+        document = records.secret(f"{name}-log", names.labels("log"), {"log": packed})
+        document["metadata"]["ownerReferences"] = [
+            records.reference("Build", name, build["metadata"]["uid"], "build.openshift.io/v1")
+        ]
         with contextlib.suppress(AlreadyThere):
-            self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True, "binaryData": data})
+            self._cluster.create(kinds.SECRETS, document)
 
     def kept_log(self, build: str) -> bytes:
         """What was kept of the log of a Build that was stopped."""
-        kept = self._cluster.find(kinds.CONFIG_MAPS, f"{build}-log")
+        name = f"{build}-log"
+        kept = self._cluster.find(kinds.SECRETS, name)
+        if kept is not None:
+            return gzip.decompress(base64.b64decode(kept["data"]["log"]))
+        kept = self._cluster.find(kinds.CONFIG_MAPS, name)  # of an earlier version
         return b"" if kept is None else gzip.decompress(base64.b64decode(kept["binaryData"]["log"]))
 
     def open_log(self, build: str, **query: str) -> logs.Answer | None:
@@ -295,9 +325,12 @@ class Environments:
         return logs.unless_waiting(lambda: self._cluster.open(kinds.BUILDS, build, "log", idle=logs.SILENCE, **query))
 
 
-def parts(context: Mapping[str, bytes]) -> list[dict[str, str]]:
-    """The files of a context in as many ConfigMaps as they need. Raises `RequestTooLarge` where one file needs more."""
-    filled: list[dict[str, str]] = [{}]
+def parts(context: Mapping[str, bytes]) -> list[dict[str, bytes]]:
+    """The files of a context in as many Secrets as they need. Raises `RequestTooLarge` where one file needs more.
+
+    The Dockerfile has the key `DOCKERFILE` among them: it is not yet the one that is built.
+    """
+    filled: list[dict[str, bytes]] = [{}]
     size = 0
     for name, content in context.items():
         needed = len(name) + len(content)
@@ -306,11 +339,6 @@ def parts(context: Mapping[str, bytes]) -> list[dict[str, str]]:
         if size + needed > LARGEST:
             filled.append({})
             size = 0
-        key = DOCKERFILE if name == "Dockerfile" else name
-        filled[-1][key] = base64.b64encode(content).decode()
+        filled[-1][DOCKERFILE if name == "Dockerfile" else name] = content
         size += needed
     return filled
-
-
-def _others(context: Mapping[str, Any]) -> int:
-    return names.number(context, "amun/parts")

@@ -95,7 +95,12 @@ class Jobs:
         settings, run = self._settings, record.inspection.specification.run
         sources = [
             {"configMap": {"name": self._runner()}},
-            {"configMap": {"name": record.inspection.id, "items": [{"key": records.SCRIPT, "path": "script"}]}},
+            {
+                "secret" if record.inspection.abridged else "configMap": {
+                    "name": record.inspection.id,
+                    "items": [{"key": records.SCRIPT, "path": "script"}],
+                }
+            },
         ]
         labels = {names.INSPECTION: record.inspection.id, names.ENVIRONMENT: names.short(record.inspection.environment)}
         labels[names.EGRESS] = settings.run_egress

@@ -11,6 +11,7 @@ def _resource(group: str, version: str, kind: str, plural: str, namespaced: bool
 
 
 CONFIG_MAPS = _resource("", "v1", "ConfigMap", "configmaps")
+SECRETS = _resource("", "v1", "Secret", "secrets")
 PODS = _resource("", "v1", "Pod", "pods")
 EVENTS = _resource("", "v1", "Event", "events")
 NODES = _resource("", "v1", "Node", "nodes", namespaced=False)

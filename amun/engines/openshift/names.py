@@ -34,11 +34,14 @@ STOPPED = "amun/stopped"
 REFUSED = "amun/refused"
 BUILT = "amun/build"
 JOBS = "amun/jobs"
+PARTS = "amun/parts"
+SECRETS = "amun/secrets"
 ITEM = "amun/item"
 ATTEMPT = "amun/attempt"
 GONE = "amun/image-gone-at"
 
 RECORD, CONTEXT, KEY, RUNNER = "inspection", "context", "idempotency-key", "runner"
+SPECIFICATION, PART = "specification", "context-part"
 ACTIVE, CLOSED = "active", "finished"
 
 LABEL_DIGITS = 32
@@ -72,6 +75,16 @@ def number(document: Mapping[str, Any], annotation: str, otherwise: int = 0) -> 
     """The number that an object's annotation has; objects that others made may have anything there."""
     text = (document["metadata"].get("annotations") or {}).get(annotation, "")
     return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else otherwise
+
+
+def part(environment: str, part: int) -> str:
+    """Name of an object that holds a part of a build context."""
+    return f"{environment}-part-{part}"
+
+
+def owner(name: str) -> str:
+    """Name of the ConfigMap that a Secret of a record or a build context belongs to."""
+    return re.sub(r"-part-\d+$", "", name)
 
 
 def again(inspection_id: str, item: int, attempt: int) -> str:

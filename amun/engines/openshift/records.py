@@ -1,6 +1,7 @@
-"""The record of an inspection: a ConfigMap, of its id's name, that owns all that is made for it.
+"""The record of an inspection: a ConfigMap, of its id's name, that owns all that is made for it; and a Secret.
 
-::
+What may hold secrets is in the Secret, which has the same name and never changes, so that nobody needs to be allowed to
+patch Secrets who answers strangers. The ConfigMap has what changes, and what is asked for often::
 
     labels        amun/kind: inspection, inspection: ID, environment: …, amun/state: active|finished, amun/owner: …,
                   amun/accepted: PERIOD (see `period`)
@@ -8,10 +9,15 @@
                   amun/stopped: {reason, message} once no item may start any more,
                   amun/refused: {reason, message, since} once it is known that it can never be built,
                   amun/jobs: {"": 1} once the Job of all items was made, {ITEM: ATTEMPT} for further ones of one item
-    binaryData    inspection (the inspection, gzip'd JSON; never changes), script (its bytes, mounted into the runs),
+    binaryData    inspection (the inspection, its specification abridged to `SHOWN`, gzip'd JSON; never changes),
                   state (gzip'd JSON: the states of build and items, once it is finished)
 
-Finished, it answers for itself: the Job and its pods may go.
+and the Secret::
+
+    data          specification (all of it, gzip'd JSON), script (its bytes, mounted into the runs)
+
+The Secret is made first; the controller makes it the record's own (`owned`). Finished, the record answers for itself:
+the Job and its pods may go. Records of an earlier version have no Secret: all of it is in ``binaryData``.
 """
 
 from __future__ import annotations
@@ -42,7 +48,23 @@ LARGEST = 1 << 20
 ROOM = 64 << 10
 """Bytes of it that are left free for the final states."""
 
-SCRIPT = "script"
+SCRIPT, WHOLE = "script", "specification"
+
+SHOWN = (
+    "identifier",
+    "base",
+    "update",
+    "upgrade_pip",
+    "package_manager",
+    "batch_size",
+    "warmup",
+    "metrics",
+    "parallelism",
+    "allowed_failures",
+    "build",
+    "run",
+)
+"""Fields of a specification that a ConfigMap may have: they hold no secret, and are all that most questions need."""
 
 _R = TypeVar("_R", bound="Reason")
 
@@ -104,20 +126,39 @@ class Damaged(ValueError):
     """A record is not what this version writes."""
 
 
-def to_document(record: Record, submission: Submission) -> dict[str, Any]:
-    """The ConfigMap of a new inspection. Raises `RequestTooLarge` for what no ConfigMap can hold."""
-    inspection = record.inspection
-    kept = {
-        **{name: value for name, value in asdict(inspection).items() if name != "specification"},
-        "specification": inspection.specification.to_document(),
-        "build": {"name": record.environment, "uid": record.environment_uid, "cached": record.cached},
-    }
-    data = {"inspection": _pack(kept)}
+def to_secret(submission: Submission) -> dict[str, Any]:
+    """The Secret of a new inspection. Raises `RequestTooLarge` for what none can hold."""
+    inspection = submission.inspection
+    data = {WHOLE: _pack(inspection.specification.to_document())}
     if submission.script is not None:
         data[SCRIPT] = submission.script
     size = sum(map(len, data.values()))
     if size > LARGEST - ROOM:
         raise RequestTooLarge(f"The specification and its script take {size} bytes; a cluster keeps {LARGEST - ROOM}.")
+    return secret(inspection.id, names.labels(names.SPECIFICATION, **{names.INSPECTION: inspection.id}), data)
+
+
+def secret(name: str, labels: Mapping[str, str], data: Mapping[str, bytes]) -> dict[str, Any]:
+    """A Secret that never changes."""
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    return {"metadata": {"name": name, "labels": labels}, "type": "Opaque", "immutable": True, "data": encoded}
+
+
+def owned(name: str, uid: str) -> dict[str, Any]:
+    """The change that makes an object that of a ConfigMap, with which it goes."""
+    return {"metadata": {"ownerReferences": [reference("ConfigMap", name, uid)]}}
+
+
+def to_document(record: Record) -> dict[str, Any]:
+    """The ConfigMap of a new inspection."""
+    inspection = record.inspection
+    specification = inspection.specification.to_document()
+    kept = {
+        **{name: value for name, value in asdict(inspection).items() if name != "specification"},
+        "abridged": True,
+        "specification": {name: specification[name] for name in SHOWN if name in specification},
+        "build": {"name": record.environment, "uid": record.environment_uid, "cached": record.cached},
+    }
     labels = names.labels(names.RECORD, **{names.STATE: names.ACTIVE, names.INSPECTION: inspection.id})
     labels[names.ENVIRONMENT] = names.short(inspection.environment)
     labels[names.ACCEPTED] = str(period(clock.seconds(inspection.created)))
@@ -126,8 +167,15 @@ def to_document(record: Record, submission: Submission) -> dict[str, Any]:
     annotations = {names.CREATED: inspection.created}
     return {
         "metadata": {"name": inspection.id, "labels": labels, "annotations": annotations},
-        "binaryData": {name: base64.b64encode(value).decode() for name, value in data.items()},
+        "binaryData": {"inspection": base64.b64encode(_pack(kept)).decode()},
     }
+
+
+def whole(inspection: Inspection, document: Mapping[str, Any]) -> Inspection:
+    """An abridged inspection with all that its Secret has. Raises `Damaged`."""
+    with _damage():
+        specification = Specification.restore(_unpack(document["data"][WHOLE]))
+    return replace(inspection, specification=specification, abridged=False)
 
 
 def from_document(document: Mapping[str, Any]) -> Record:

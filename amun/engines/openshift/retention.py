@@ -1,4 +1,4 @@
-"""What goes when its time has come: closed inspections, environments that nobody used, keys."""
+"""What goes when its time has come: closed inspections, environments that nobody used, keys; what nobody owns."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ AT_ONCE = 500
 """Objects that one look removes at most: what is left waits for the next."""
 
 DAY = 86400.0
+
+LEFT_AFTER = 3600.0
+"""Seconds after which a Secret without an owner was left by something that never came to its end."""
 
 
 class Retention:
@@ -46,6 +49,7 @@ class Retention:
             else:
                 used.add(metadata["labels"].get(names.ENVIRONMENT))
         self._expire_others(used, left)
+        self._remove_left()
 
     def _expired(self, metadata: Mapping[str, Any]) -> bool:
         finished = (metadata.get("annotations") or {}).get(names.FINISHED)
@@ -63,6 +67,18 @@ class Retention:
                     self._cluster.delete(kinds.CONFIG_MAPS, metadata["name"])
                     logger.info("expired", kind=kind, name=metadata["name"])
                     left -= 1
+
+    def _remove_left(self) -> None:
+        """Secrets that were made for a record or an environment that never came to be, or went too soon."""
+        for kind in (names.SPECIFICATION, names.PART):
+            for one in self._cluster.list(kinds.SECRETS, names.selector(**{names.KIND: kind}), metadata=True):
+                metadata = one["metadata"]
+                age = clock.between(_made(metadata), clock.now()) or 0
+                if metadata.get("ownerReferences") or age < LEFT_AFTER:
+                    continue
+                if self._cluster.find(kinds.CONFIG_MAPS, names.owner(metadata["name"])) is None:
+                    self._cluster.delete(kinds.SECRETS, metadata["name"])
+                    logger.info("left behind, removed", kind=kind, name=metadata["name"])
 
 
 def _made(metadata: Mapping[str, Any]) -> str:

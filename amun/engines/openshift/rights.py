@@ -37,6 +37,7 @@ def _rights(group: str, resource: str, *verbs: str) -> list[Right]:
 
 API = [
     *_rights("", "configmaps", "create", "delete", "get", "list", "patch", "watch"),
+    *_rights("", "secrets", "create", "get"),
     *_rights("", "pods", "list", "watch"),
     *_rights("", "pods/log", "get"),
     *_rights("batch", "jobs", "list"),
@@ -48,6 +49,7 @@ API = [
 
 CONTROLLER = [
     *API,
+    *_rights("", "secrets", "delete", "list", "patch"),
     *_rights("", "pods", "delete", "patch"),
     *_rights("", "events", "list"),
     *_rights("batch", "jobs", "create", "delete", "watch"),

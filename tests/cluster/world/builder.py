@@ -156,12 +156,11 @@ class Builder:
     def _context(self) -> dict[str, bytes]:
         """The files of the build context, by their paths in it."""
         files = {}
-        for source in self._spec["source"].get("configMaps") or ():
-            directory = (source.get("destinationDir") or ".").strip("/")
-            for name, content in contents(
-                self._store.get("ConfigMap", source["configMap"]["name"], self._namespace)
-            ).items():
-                files[name if directory in (".", "") else f"{directory}/{name}"] = content
+        for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):  # copied in this order (dockerBuild)
+            for source in self._spec["source"].get(f"{key}s") or ():
+                directory = (source.get("destinationDir") or ".").strip("/")
+                for name, content in contents(self._store.get(kind, source[key]["name"], self._namespace)).items():
+                    files[name if directory in (".", "") else f"{directory}/{name}"] = content
         return files
 
     def _pull(self, base: str, start: datetime) -> None:

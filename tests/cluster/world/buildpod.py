@@ -15,7 +15,7 @@ Document = dict[str, Any]
 TEMPLATE = Path(__file__).with_name("build-pod.json").read_text()
 BUILD_NAME = "openshift.io/build.name"
 WEEK = 7 * 24 * 3600
-SOURCES = "/var/run/configs/openshift.io/build"
+SOURCES = {"configMap": "/var/run/configs/openshift.io/build", "secret": "/var/run/secrets/openshift.io/build"}
 BEFORE = "build-system-configs"
 PULL_SECRET = "builder-dockercfg-tqhnp"
 
@@ -35,7 +35,8 @@ def pod(build: Document, output: str, overrides: Mapping[str, Any]) -> Document:
         for variable in container["env"]:
             if variable["name"] == "BUILD":
                 variable["value"] = seen
-    _mount(made["spec"], [source["configMap"]["name"] for source in spec["source"].get("configMaps") or ()])
+    for kind in SOURCES:
+        _mount(made["spec"], kind, [source[kind]["name"] for source in spec["source"].get(f"{kind}s") or ()])
     made["spec"]["activeDeadlineSeconds"] = spec.get("completionDeadlineSeconds") or WEEK
     selected = {**(spec.get("nodeSelector") or {}), **(overrides.get("nodeSelector") or {})}
     made["spec"]["nodeSelector"] = {**selected, "kubernetes.io/os": "linux"}
@@ -67,10 +68,15 @@ def _as_seen(build: Document, output: str) -> Document:
     return {**build, "spec": {**build["spec"], "strategy": strategy, "output": to}, "status": status}
 
 
-def _mount(spec: Document, names: list[str]) -> None:
-    """Mount the ConfigMaps that the context is made of."""
-    volumes = [{"name": f"{n}-build"[-63:], "configMap": {"name": n, "defaultMode": 0o600}} for n in names]
-    mounts = [{"name": f"{n}-build"[-63:], "readOnly": True, "mountPath": f"{SOURCES}/{n}"} for n in names]
+def _mount(spec: Document, kind: str, names: list[str]) -> None:
+    """Mount the ConfigMaps or Secrets that the context is made of.
+
+    ConfigMaps as recorded; Secrets likewise, by setupInputSecrets (openshift-controller-manager,
+    pkg/build/controller/strategy/util.go).
+    """
+    key = "secretName" if kind == "secret" else "name"
+    volumes = [{"name": f"{n}-build"[-63:], kind: {key: n, "defaultMode": 0o600}} for n in names]
+    mounts = [{"name": f"{n}-build"[-63:], "readOnly": True, "mountPath": f"{SOURCES[kind]}/{n}"} for n in names]
     for listed, more in ((spec["volumes"], volumes), (spec["containers"][0]["volumeMounts"], mounts)):
         place = next(number for number, each in enumerate(listed) if each["name"] == BEFORE)
         listed[place:place] = more

@@ -45,7 +45,7 @@ class Steps:
         self, place: Path, log: Log, context: Mapping[str, bytes], spec: Document, information: list[Line]
     ) -> None:
         self._place, self._log, self._context = place, log, context
-        own = context.get("Dockerfile")  # a ConfigMap that has one is copied over what was written for the pod
+        own = context.get("Dockerfile")  # a source that has one is copied over what was written for the pod
         written = "\n".join([spec["source"].get("dockerfile") or "", *information])
         self._instructions = list(parse(own.decode() if own is not None else written))
         given = (spec["strategy"].get("dockerStrategy") or {}).get("buildArgs") or ()

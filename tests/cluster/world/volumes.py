@@ -96,10 +96,11 @@ class Files:
         return dict(_chosen(contents(kept), source.get("items")))
 
 
-def contents(config_map: Document) -> dict[str, bytes]:
+def contents(kept: Document) -> dict[str, bytes]:
     """The files that a ConfigMap or a Secret has."""
-    encoded = {**(config_map.get("binaryData") or {})}
-    plain = {name: text.encode() for name, text in (config_map.get("data") or {}).items()}
+    secret = kept["kind"] == "Secret"
+    encoded = {**(kept.get("data" if secret else "binaryData") or {})}
+    plain = {} if secret else {name: text.encode() for name, text in (kept.get("data") or {}).items()}
     return plain | {name: base64.b64decode(data) for name, data in encoded.items()}
 
 
