@@ -191,7 +191,7 @@ class Environments:
         base = self._images.pin_soon(dockerfile.base(recipe))
         if base is None:
             logger.warning("base image cannot be looked up, its triggers run", environment=name)
-        sources, secret = self._sources(context, recipe, base)
+        sources, secret = self._sources(context, owner, recipe, base)
         documents = {
             kinds.IMAGE_STREAMS: manifests.image_stream(name, labels, owner),
             kinds.BUILD_CONFIGS: manifests.build_config(
@@ -222,23 +222,25 @@ class Environments:
             kept = self._cluster.get(kinds.SECRETS, names.part(context["metadata"]["name"], 0))["data"]
         return base64.b64decode(kept[DOCKERFILE])
 
-    def _sources(self, context: Mapping[str, Any], recipe: bytes, base: str | None) -> tuple[list[str], bool]:
+    def _sources(
+        self, context: Mapping[str, Any], owner: Mapping[str, Any], recipe: bytes, base: str | None
+    ) -> tuple[list[str], bool]:
         """The objects that the builder is to have a build context from, and whether these are Secrets.
 
         The builder copies them into the directory of the context, over the ``Dockerfile`` that it wrote there: that of
         the BuildConfig (openshift/builder, pkg/build/builder/docker.go, dockerBuild). So one more Secret has the
         Dockerfile that is built, on `base` where that is known. All go with the environment.
         """
-        name, uid = context["metadata"]["name"], context["metadata"]["uid"]
+        name: str = context["metadata"]["name"]
         if "binaryData" in context:  # of an earlier version
             return [name, *(names.part(name, n) for n in range(1, names.number(context, names.PARTS) + 1))], False
         sources = [names.part(name, number) for number in range(names.number(context, names.SECRETS))]
         for source in sources:
-            self._cluster.patch(kinds.SECRETS, source, records.owned(name, uid))
+            self._cluster.patch(kinds.SECRETS, source, records.owned(name, owner["uid"]))
         built = recipe if base is None else dockerfile.rebased(recipe, base)
         own = names.part(name, len(sources))
         document = records.secret(own, names.labels(names.PART), {"Dockerfile": built})
-        document["metadata"] |= records.owned(name, uid)["metadata"]
+        document["metadata"] |= records.owned(name, owner["uid"])["metadata"]
         with contextlib.suppress(AlreadyThere):
             self._cluster.create(kinds.SECRETS, document)
         return [*sources, own], True
