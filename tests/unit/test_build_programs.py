@@ -408,3 +408,33 @@ def test_what_is_installed_is_listed_by_what_the_image_has(shell: str, tmp_path:
         assert "bash" in {name for kind, name, _ in entries if kind == "native"}
     alone = subprocess.run(command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
     assert "python" not in alone.stdout
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="there is no git on this machine")
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://git.example", ("me", "p%7=:x")),
+        ("https://git.example:8443/a/b.git", ("me", "p%7=:x")),
+        ("https://[2001:db8::1]:8443/a", ("six", "")),
+        ("https://[2001:db8::1]/a", ("six", "")),
+        ("https://other.example:443/", None),
+        ("https://example/", None),
+    ],
+)
+def test_git_is_told_the_password_of_a_host_whatever_its_port(
+    shell: str, url: str, told: tuple[str, str] | None, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine git.example login me password p%7=:x\nmachine 2001:db8::1 login six\n")
+    applet = "sh " if shell == "busybox" else ""
+    helper = f"!{shutil.which(shell)} {applet}{shlex.quote(str(NATIVE.with_name('git-credential.sh')))}"
+    own = {"NETRC": str(tmp_path / "netrc"), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+    command = ["git", "-c", f"credential.helper={helper}", "credential", "fill"]
+    asked = subprocess.run(
+        command, input=f"url={url}\n\n", env={**own, **quiet}, capture_output=True, text=True, check=False
+    )
+    found = dict(line.split("=", 1) for line in asked.stdout.splitlines())
+    assert (asked.returncode == 0) is (told is not None), asked.stderr
+    assert told is None or (found["username"], found["password"]) == told
