@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import ssl
 import subprocess
 import threading
 import zipfile
@@ -23,6 +25,7 @@ from amun.engines.podman.machine import for_settings
 from amun.settings import Settings
 from tests import standin
 from tests.conftest import Service, wait_until
+from tests.engine.conftest import Make
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 
@@ -79,6 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             return True
         self.send_response(401)
         self.send_header("WWW-Authenticate", 'Basic realm="private"')
+        self.send_header("Content-Length", "0")
         self.end_headers()
         return False
 
@@ -100,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
         head, _, body = answer.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
         self.send_response(int(headers.pop("Status", "200").split()[0]))
-        for name, value in headers.items():
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -123,6 +127,7 @@ def index() -> Iterator[str]:
 def private(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Service]:
     """A service whose builds reach this machine, where the index is."""
     place = tmp_path_factory.mktemp("private")
+    (place / "archive").mkdir()
     settings = {"workers": 1, "grace": 1, "build_network": "host", "deployment": "test", "archive": place / "archive"}
     running = Service(place / "state", **settings)
     try:
@@ -208,10 +213,17 @@ def test_a_requirement_at_a_url_with_a_password_is_installed(private: Service, b
 
 
 @pytest.fixture
-def repository(index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where a repository is that holds a package, without the scheme."""
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where a repository is that holds a package, without the scheme: its host speaks TLS."""
+    if not shutil.which("git") or not shutil.which("openssl"):
+        pytest.skip("there is no git or no openssl on this machine")
     if subprocess.run(["git", "http-backend"], capture_output=True, check=False).returncode == 1:
         pytest.skip("there is no git-http-backend on this machine")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=127.0.0.1", "-days", "2"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
     place = tmp_path / "py"
     place.mkdir()
     (place / "amun_private.py").write_text("FOUND = 2\n")
@@ -222,11 +234,17 @@ def repository(index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
         subprocess.run([*git, *command], check=True)
     monkeypatch.setattr(Handler, "repositories", tmp_path)
-    return f"{index}/git/py/.git"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}/git/py/.git"
+    server.shutdown()
+    server.server_close()
 
 
-def test_a_package_comes_from_a_repository_with_a_password(private: Service, base: str, repository: str) -> None:
-    url = f"git+http://{USER}:{quote(PASSWORD, safe='')}@{repository}"
+def test_a_package_comes_from_a_repository_with_a_password(private: Service, make: Make, repository: str) -> None:
+    base = make("RUN printf '[http]\\n\\tsslVerify = false\\n' >/etc/gitconfig")  # its certificate is nobody's
+    url = f"git+https://{USER}:{quote(PASSWORD, safe='')}@{repository}"
     inspection_id = private.submit(
         {
             "base": base,
