@@ -25,21 +25,50 @@ Stub = Callable[[str, int], str]
 
 SAID = [
     (
-        'time="2026-11-28T09:54:08Z" level=error msg="decode configuration /c: toml: line 2 (last key \\"engine\\")"\n',
+        r'time="2026-11-28T10:47:22Z" level=error msg="reading system config \"/c\": decode configuration /c: toml: '
+        r"line 2 (last key \"engine.runtime\"): incompatible types: TOML value has type int64; destination has type "
+        'string"\n',
         500,
-        'decode configuration /c: toml: line 2 (last key "engine")',
+        'reading system config "/c": decode configuration /c: toml: line 2 (last key "engine.runtime"): incompatible',
+    ),
+    (
+        "time=\"2026-11-28T10:47:22Z\" level=error msg=\"toml: line 2: expected '.' or ']' to end table name, but got "
+        r"'\\n' instead" + '"\n',
+        500,
+        "toml: line 2: expected '.' or ']' to end table name",
     ),
     (
         'time="2026-11-28T09:54:13Z" level=error msg="mkdir /x/libpod: permission denied"\n',
         500,
         "mkdir /x/libpod: perm",
     ),
-    ('Error: database graph driver "vfs" does not match our graph driver "overlay"\n', 500, "database graph driver"),
-    ("Error: open /run/libpod/alive.lck: no space left on device\n", 503, "open /run/libpod/alive.lck: no space"),
-    ("Error: beginning transaction: database is locked\n", 503, "beginning transaction"),
+    ("Error: opening database /x/bolt_state.db: open /x/bolt_state.db: read-only file system\n", 500, "opening data"),
+    (
+        'Error: database storage graph driver "overlay" does not match our storage graph driver "vfs": database '
+        "configuration mismatch\n",
+        500,
+        "database storage graph driver",
+    ),
+    ("Error: failed to GetDriver graph nonsense /x: driver not supported\n", 500, "failed to GetDriver graph"),
+    (
+        "Error: the 'zfs' command is not available: prerequisites for driver not satisfied (wrong filesystem?)\n",
+        500,
+        "the 'zfs' command is not available: prerequisites",
+    ),
+    (
+        r'time="2026-11-28T10:47:21Z" level=error msg="invalid internal status, try resetting the pause process with '
+        r'\"podman system migrate\": cannot set up namespace using \"/usr/bin/newuidmap\": exit status 1"' + "\n",
+        500,
+        'invalid internal status, try resetting the pause process with "podman system migrate": cannot set up namesp',
+    ),
+    ("Error: creating events dirs: mkdir /x/events: no space left on device\n", 503, "creating events dirs: mkdir"),
+    ("Error: beginning refresh transaction: database is locked\n", 503, "beginning refresh transaction"),
     ("Error: something that nobody has seen yet\n", 503, "something that nobody has seen yet"),
 ]
-"""The first two as Podman 4.3.1 said them, the next three by the words in its source."""
+"""What Podman 4.3.1 said of configurations that it could not read (of its own and of its storage), of a directory of
+somebody else, of a file system mounted for reading, of a storage of another driver, of a driver that it does not know,
+of one that the machine cannot have, of subordinate ids written down twice, of a full disk. The sentence after those is
+in its source since 4.5 (libpod/sqlite_state.go), with SQLite's words for SQLITE_BUSY."""
 
 
 @pytest.fixture

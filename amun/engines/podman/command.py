@@ -21,10 +21,13 @@ NOT_FOUND = 127
 """A shell's exit code where there is no such program; podman has no use for it in what is asked of it here."""
 
 LASTING = re.compile(
-    r"toml: |decode configuration|permission denied|read-only file system|configuration mismatch|does not match our"
-    r"|driver not supported|unknown driver|invalid internal status|no subuid ranges|cannot set up namespace"
+    r"toml: |decode configuration|permission denied|read-only file system|database configuration mismatch"
+    r"|driver not supported|prerequisites for driver not satisfied|invalid internal status|cannot set up namespace"
 )
-"""What podman says (of 4.3 and 5) of its configuration, its storage and its user, and goes on saying."""
+"""What podman says of its configuration, its storage and its user, and goes on saying.
+
+Podman 4.3.1 said each of them when it was given the cause (tests/unit/test_refusals.py).
+"""
 
 LOGGED = re.compile(r'^time=.* level=(?:error|fatal) msg="(.*)"$')
 """How podman prints what befalls it before it knows what it was asked."""
