@@ -88,6 +88,19 @@ def test_the_processes_of_a_pod_are_bounded_by_the_setting(machine: Machine, pod
         podman.remove_pods([name])
 
 
+def test_what_a_pod_writes_is_on_the_disk(machine: Machine, podman: Podman) -> None:
+    name = f"amun-test-{secrets.token_hex(4)}"
+    manifest = json.dumps(trials._pod(name, ())).encode()
+    try:
+        podman.call("kube", "play", "--quiet", "--network", "none", "-", stdin=manifest)
+        pid = podman.call("container", "inspect", "--format", "{{.State.Pid}}", f"{name}-probe").strip()
+        mounts = {line.split()[4] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()}
+        assert {"/", "/proc"} < mounts
+        assert not {"/tmp", "/var/tmp", "/run"} & mounts
+    finally:
+        podman.remove_pods([name])
+
+
 def test_a_run_does_not_reach_what_listens_on_this_machine_s_loopback(machine: Machine, podman: Podman) -> None:
     if not baseimage.present(podman):
         pytest.skip("there is no base image yet")

@@ -123,11 +123,10 @@ def storage(facts: Facts) -> Iterator[Check]:
     yield Check("disk", enough, f"{free:.1f} GiB", why, None if enough else "podman image prune", needed=False)
 
 
-def in_memory(place: str, setting: str, file_system: str) -> Iterator[Check]:
-    """A directory whose files take memory."""
+def in_memory(place: str, setting: str, file_system: str, follows: str) -> Iterator[Check]:
+    """A directory whose files take memory, and what follows from that."""
     if file_system in ("tmpfs", "ramfs"):
-        why = f"{place} is in memory: what a run writes there counts as its own, so that OOMKilled comes before"
-        why += " StorageLimitExceeded, and nothing is left of it when the machine starts again."
+        why = f"{place} is in memory: {follows}, and nothing is left of it when the machine starts again."
         yield Check("files in memory", False, file_system, why, f"set {setting} to a directory on a disk", needed=False)
 
 

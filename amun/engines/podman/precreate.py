@@ -11,6 +11,10 @@ The filter of system calls that comes with Podman lets everybody make user names
 kernel and may ask it for all that root may. Runtimes on clusters refuse that, and so does this: whoever was not given
 CAP_SYS_ADMIN makes no namespaces, mounts nothing, keeps no keys (which belong to a user, and all runs are one user's),
 and limits only itself (prlimit(2) would reach its runner).
+
+Since 4.4 `podman kube play` mounts a file system in memory at /tmp, /var/tmp and /run of every container, and has no
+option against it (Podman pull request 16682). What a run wrote there would take memory, where nobody counts it, in
+place of the disk that it may fill. So these are left out: the directories are the image's, as on a cluster.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ its user id, which is its own (RLIMIT_NPROC)."""
 NAMESPACES = 0x7E020000
 """All of clone's flags that ask for a new namespace (clone(2))."""
 
+IN_MEMORY = {"/tmp", "/var/tmp", "/run"}  # noqa: S108 - in the container
+"""Where Podman mounts file systems in memory by itself."""
+
 REFUSED = {
     "unshare", "setns", "mount", "umount", "umount2", "pivot_root", "mount_setattr", "move_mount", "open_tree",
     "fsopen", "fsconfig", "fsmount", "fspick", "keyctl", "add_key", "request_key",
@@ -40,6 +47,7 @@ REFUSED = {
 
 def main() -> None:
     configuration = json.load(sys.stdin)
+    leave_on_disk(configuration.get("mounts") or [])
     limit_processes(configuration.setdefault("linux", {}), int(sys.argv[1]))
     limit_resources(configuration.get("process", {}), configuration.get("annotations") or {})
     given = configuration.get("process", {}).get("capabilities", {}).get("bounding") or []
@@ -48,6 +56,10 @@ def main() -> None:
     if sys.argv[2] == "closed":
         close_host(configuration["linux"].get("namespaces") or [])
     json.dump(configuration, sys.stdout)
+
+
+def leave_on_disk(mounts: list[dict[str, Any]]) -> None:
+    mounts[:] = [mount for mount in mounts if mount.get("type") != "tmpfs" or mount["destination"] not in IN_MEMORY]
 
 
 def limit_processes(linux: dict[str, Any], limit: int) -> None:

@@ -97,9 +97,11 @@ class Prober:
 
     def _check_memory(self) -> Iterator[Check]:
         state, images = self.place.parent, self.facts.storage_root
-        yield from checks.in_memory(str(state), "AMUN_STATE_DIR", facts.file_system(state))
+        follows = "all records, logs and results take memory"
+        yield from checks.in_memory(str(state), "AMUN_STATE_DIR", facts.file_system(state), follows)
         if images:
-            yield from checks.in_memory(images, "graphroot in storage.conf", facts.file_system(Path(images)))
+            found, follows = facts.file_system(Path(images)), "what runs write counts as their memory (OOMKilled)"
+            yield from checks.in_memory(images, "graphroot in storage.conf", found, follows)
 
     # -- runtime ------------------------------------------------------------------------------------------------
 
