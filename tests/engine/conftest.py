@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from amun.engines.podman import bases
 from amun.engines.podman.command import Podman
 from amun.engines.podman.machine import for_settings
+from amun.engines.podman.prober import podman_environment
 from amun.settings import Settings
 
 Make = Callable[..., str]
@@ -37,3 +39,17 @@ def make(podman: Podman, base: str, tmp_path: Path) -> Iterator[Make]:
     for name in made:
         image = podman.call("image", "inspect", "--format", "{{.Id}}", name).strip()
         podman.call("image", "rm", "--force", "--ignore", name, f"{bases.UNTRIGGERED}:{image}")
+
+
+@pytest.fixture
+def own_storage(tmp_path: Path) -> Iterator[Podman]:
+    """Podman with a storage of its own: what is broken in one is broken for all who use it."""
+    if (program := shutil.which("podman")) is None:
+        pytest.skip("there is no Podman on this machine")
+    file, graph = tmp_path / "storage.conf", tmp_path / "graph"
+    places = f'graphroot = "{graph}"\nrootless_storage_path = "{graph}"\nrunroot = "{tmp_path}/run"\n'
+    file.write_text(f'[storage]\ndriver = "vfs"\n{places}')
+    podman = Podman(program, {**podman_environment(), "CONTAINERS_STORAGE_CONF": str(file)})
+    assert podman.json("info", "--format", "json")["store"]["graphRoot"] == str(graph)
+    yield podman
+    podman.on_files("rm", "-rf", str(graph), timeout=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_copy_without_triggers_has_all_else(
     assert meaning(configuration(podman, copy)) == meaning(configuration(podman, image))
     assert "password" not in podman.call("image", "inspect", copy)
     assert podman.call("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split() == []
+
+
+def test_a_copy_without_triggers_is_made_wherever_the_storage_is(
+    own_storage: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", own_storage.environment["CONTAINERS_STORAGE_CONF"])
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nONBUILD RUN false\n")
+    built = own_storage.call(
+        "build", "--quiet", "--format", "docker", "--tag", "localhost/amun-test/own:1", str(tmp_path)
+    )
+    image = built.strip()
+    copy = bases.untriggered(own_storage.program, image)
+    assert copy != image
+    assert not configuration(own_storage, copy).get("OnBuild")
 
 
 def meaning(configuration: dict[str, Any]) -> dict[str, Any]:

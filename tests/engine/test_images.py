@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from amun.engines.podman import checks
 from amun.engines.podman.command import Podman, PodmanError
 from amun.engines.podman.images import Images, half_written
-from amun.engines.podman.prober import podman_environment
 
 pytestmark = pytest.mark.podman
 
@@ -22,17 +20,10 @@ NAME = "localhost/amun/test-half:1"
 
 
 @pytest.fixture
-def podman(tmp_path: Path) -> Iterator[Podman]:
-    """Podman with a storage of its own, since what is broken in one is broken for all who use it."""
-    if (program := shutil.which("podman")) is None:
-        pytest.skip("there is no Podman on this machine")
-    file = tmp_path / "storage.conf"
-    file.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/run"\n')
-    made = Podman(program, {**podman_environment(), "CONTAINERS_STORAGE_CONF": str(file)})
+def podman(own_storage: Podman) -> Podman:
     for name in (NAME, "localhost/amun/test-whole:1"):
-        made.call("import", "--quiet", "-", name, stdin=_archive(name))
-    yield made
-    made.on_files("rm", "-rf", str(tmp_path / "graph"), timeout=60)
+        own_storage.call("import", "--quiet", "-", name, stdin=_archive(name))
+    return own_storage
 
 
 def _archive(content: str) -> bytes:

@@ -188,10 +188,12 @@ def _commit(podman: str, image: str, container: str, name: str) -> str:
 def _storage_configuration(podman: str) -> Iterator[dict[str, str]]:
     """Variables that name a file with the whole of containers-storage.conf(5) that Podman works with.
 
-    `podman commit` reads the file alone, and fails ("runroot must be set") where it leaves the places to Podman.
+    `podman commit` reads the file alone, and fails ("runroot must be set") where it leaves the places to Podman. Of a
+    user who is not root, a file named in this way says by ``rootless_storage_path`` where images are.
     """
     store = _store(podman)
-    places = {"driver": "graphDriverName", "runroot": "runRoot", "graphroot": "graphRoot"}
+    places = {"driver": "graphDriverName", "runroot": "runRoot"}
+    places |= dict.fromkeys(("graphroot", "rootless_storage_path"), "graphRoot")
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write("[storage]\n")
         file.writelines(f"{name} = {json.dumps(store.get(key, ''))}\n" for name, key in places.items())
