@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
+import tempfile
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -72,26 +73,36 @@ class PodmanSite(Site):
 
     def __init__(self, state_dir: Path, base: str) -> None:
         from amun.engines.podman import engine, machine
+        from amun.engines.podman.command import Podman
 
         super().__init__()
         self.settings = Settings(state_dir=state_dir, engine="podman", **LIMITS)
         probed.share(state_dir)
         self._machine = machine.for_settings(self.settings)
         self._label = f"{engine.INSTANCE_LABEL}={engine.instance(state_dir)}"
+        self._podman = Podman(self._machine.podman, self._machine.environment)
         self.base = standin.make(self._machine, base)
+        self.patience = patience(self._first_build())
+
+    def _first_build(self) -> float:
+        """Seconds that it takes to build on the base: the storage driver vfs copies the whole of it at every step."""
+        begun = time.monotonic()
+        options = ("--quiet", "--no-cache", "--network", "none", "--file", "-")
+        dockerfile = f"FROM {self.base}\nRUN true\nRUN true\n".encode()
+        with tempfile.TemporaryDirectory() as place:
+            image = self._podman.call("build", *options, place, stdin=dockerfile, timeout=300).strip()
+        took = time.monotonic() - begun
+        self._podman.call("image", "rm", "--force", image)
+        return took
 
     def pods(self) -> list[str]:
-        command = [self._machine.podman, "pod", "ps", "--filter", f"label={self._label}", "--format", "{{.Name}}"]
-        listed = subprocess.run(
-            command, env=self._machine.environment, capture_output=True, text=True, check=True, timeout=60
-        )
-        return listed.stdout.split()
+        command = ("pod", "ps", "--filter", f"label={self._label}", "--format", "{{.Name}}")
+        return self._podman.call(*command, timeout=60 * self.patience).split()
 
     def close(self) -> None:
         from amun.engines.podman import leftovers
-        from amun.engines.podman.command import Podman
 
-        leftovers.stop(Podman(self._machine.podman, self._machine.environment), self.settings.state_dir)
+        leftovers.stop(self._podman, self.settings.state_dir)
 
 
 class OpenShiftSite(Site):

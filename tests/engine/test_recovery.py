@@ -691,6 +691,33 @@ def test_what_a_killed_controller_was_starting_is_waited_for(programs: Path, wit
     patient.leaves_nothing()
 
 
+SLOW_DU = """#!/bin/sh
+touch "$0.called"
+while [ ! -e "$0.done" ]; do sleep 0.1; done
+echo "9999999999	/"
+"""
+"""Counts until a file lies beside it."""
+
+
+def test_what_ends_by_itself_while_its_files_are_counted_was_not_ended(
+    programs: Path, own_service: Callable[..., Service], base: str
+) -> None:
+    du = programs / "du"
+    du.unlink(missing_ok=True)
+    du.write_text(SLOW_DU)
+    du.chmod(0o755)
+    service = own_service(max_runs=1, storage_limit=32 << 20)
+    service.environment["PATH"] = str(programs)
+    patient = Patient(service.start(), base)
+    filling = "for i in 1 2 3 4 5 6 7 8; do head -c 16777216 /dev/urandom >/tmp/$i; sleep 1; done"
+    made = patient.submit(script=f"{filling}; sleep 5; echo token")
+    wait_until(du.with_name("du.called").exists, 60)
+    wait_until(lambda: not (patient.podman.inspect_container(f"{made}-0-run") or {"State": 0})["State"]["Running"], 60)
+    du.with_name("du.done").touch()
+    assert service.wait(made)["phase"] == "succeeded"
+    assert patient.output(made) == "token\n"
+
+
 @contextlib.contextmanager
 def _away(program: Path) -> Iterator[None]:
     place = program.parent.parent / f"{program.name}-away"

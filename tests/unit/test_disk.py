@@ -91,6 +91,18 @@ class TestGuard:
         (container.writable[0] / "file").touch()
         assert disk.DiskGuard(podman, container.process, container.writable, 100 * MEBIBYTE).exceeded()
 
+    def test_a_count_that_outlives_the_run_tells_nothing(self, podman: Podman, container: Container) -> None:
+        (container.writable[0] / "big").write_bytes(os.urandom(2 * MEBIBYTE))
+        guard = disk.DiskGuard(podman, container.process, container.writable, MEBIBYTE)
+        assert not guard.exceeded(patience=-1.0)
+        assert guard.exceeded()
+
+    def test_a_count_that_takes_long_while_the_disk_hardly_shrinks_tells_nothing(
+        self, podman: Podman, container: Container, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(disk, "PATIENCE", -1.0)
+        assert not disk.DiskGuard(podman, container.process, container.writable, 1 << 30).exceeded()
+
 
 def test_free_space_is_only_looked_at_until_it_shrinks(
     podman: Podman, container: Container, monkeypatch: pytest.MonkeyPatch

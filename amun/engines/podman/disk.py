@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,13 +42,22 @@ class DiskGuard:
         self._limit = limit
         self._allowance = limit
         self._most_left = self._left()
+        self._count_until = 0.0
 
-    def exceeded(self) -> bool:
+    def exceeded(self, patience: float = PATIENCE) -> bool:
+        """Look once. Counting is given up after `patience` seconds, and tells nothing if that is less than it may take.
+
+        Otherwise there are too many files, or Podman, whom a user who is not root has to ask, waited for a lock of its
+        own. So then the disk has to have shrunk by far more than the run may write, too.
+        """
         left = self._left()
         self._most_left = max(self._most_left, left)
         if self._most_left - left < self._allowance:
             return False
+        self._count_until = time.monotonic() + min(patience, PATIENCE)
         used = self._used()
+        if used is None:
+            return patience >= PATIENCE and self._most_left - self._left() > 2 * self._limit
         # Others write to the disk too, so it was not this run; it need not be counted again before it can have been.
         self._most_left, self._allowance = left, max(self._limit - used, self._limit // 8)
         return used > self._limit
@@ -59,23 +69,25 @@ class DiskGuard:
         status = os.statvfs(self._directories[0])
         return status.f_bavail * status.f_frsize + status.f_favail * INODE
 
-    def _used(self) -> int:
+    def _used(self) -> int | None:
+        """Bytes that count; None if they could not be counted in time."""
         try:
             return self._du("-skx") * 1024 + self._du("-sx", "--inodes") * INODE + self._nameless()
         except subprocess.TimeoutExpired:
-            return self._limit + 1
+            return None
 
     def _nameless(self) -> int:
         """Bytes in files that the container has deleted and still has open, or mapped."""
         program = (sys.executable, "-I", "-S", nameless.__file__)
-        said = self._podman.on_files(*program, str(self._process), *map(str, self._directories), timeout=PATIENCE)
-        return int(said or 0)
+        return int(self._said(*program, str(self._process), *map(str, self._directories)) or 0)
 
     def _du(self, *options: str) -> int:
         """Sum up what du(1) says of the directories; it complains of what vanishes meanwhile, and goes on."""
-        command = ["du", *options, "--", *map(str, self._directories)]
-        said = self._podman.on_files(*command, timeout=PATIENCE)
+        said = self._said("du", *options, "--", *map(str, self._directories))
         return sum(int(line.split(b"\t")[0]) for line in said.splitlines())
+
+    def _said(self, *command: str) -> bytes:
+        return self._podman.on_files(*command, timeout=self._count_until - time.monotonic())
 
 
 def clear(podman: Podman, containers: Sequence[Container]) -> None:

@@ -376,7 +376,9 @@ class Items:
             while not run.watch.ended(tick if run.stop_reason is None else 0):
                 if time.time() > deadline:
                     run.stop("DeadlineExceeded")
-                elif guard.exceeded():
+                elif guard.exceeded(deadline - time.time()):
+                    if run.watch.ended(0):  # by itself, while its files were counted
+                        break
                     run.stop("StorageLimitExceeded")
                 elif self._room.filled_by(run.pod, self._log(run)):
                     run.stop(room.REASON)
