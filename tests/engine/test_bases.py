@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import secrets
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import requests
 
 from amun.engines.podman import bases
-from amun.engines.podman.command import Podman
+from amun.engines.podman.command import Podman, PodmanError
 from amun.engines.podman.images import Images
 from tests.conftest import Service, specification
 from tests.engine.conftest import Make
@@ -23,7 +25,7 @@ def configuration(podman: Podman, image: str) -> dict[str, Any]:
     """The image's own configuration."""
     found = bases._configuration(podman.program, image)
     assert found is not None
-    return dict(found)
+    return dict(json.loads(found)["config"])
 
 
 def build_log(service: Service, inspection_id: str) -> str:
@@ -101,6 +103,45 @@ def test_triggers_of_a_base_do_nothing(service: Service, make: Make) -> None:
         assert service.client.result(made)["result"]["stdout_text"] == "here\n"
     log = build_log(service, made)
     assert "triggered" not in log.replace("untriggered", "")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"config": {"onbuild": TRIGGERS}, REST',
+        '{"config": {"\\u004fnBuild": TRIGGERS}, REST',
+        '{"config": {"OnBuild": TRIGGERS}, "config": {"OnBuild": []}, "CONFIG": {"ONBUILD": TRIGGERS}, REST',
+        '{"config": {"OnBuild": TRIGGERS}, "config": {}, REST',
+    ],
+)
+def test_triggers_are_found_however_they_are_written(
+    podman: Podman, make: Make, tmp_path: Path, request: pytest.FixtureRequest, form: str
+) -> None:
+    podman.call("save", "--format", "docker-dir", "--output", str(tmp_path / "image"), make())
+    image = podman.call("pull", "--quiet", f"dir:{rewritten(tmp_path / 'image', form)}").split()[-1]
+    request.addfinalizer(lambda: podman.call("rmi", "--force", image))  # noqa: PT021 - one image, and nothing to share
+    recipe = tmp_path / "Dockerfile"
+    recipe.write_text("FROM scratch\nRUN test ! -e /triggered")
+    build = ("build", "--quiet", "--no-cache", "--file", str(recipe), "--from")
+    with pytest.raises(PodmanError):
+        podman.call(*build, image, str(tmp_path))
+    built = podman.call(*build, bases.untriggered(podman.program, image), str(tmp_path))
+    podman.call("rmi", built.strip())
+
+
+def rewritten(directory: Path, form: str) -> Path:
+    """An image in a directory, its configuration after a `form` in which REST stands for what else is in it."""
+    manifest = json.loads((directory / "manifest.json").read_text())
+    old = directory / manifest["config"]["digest"].partition(":")[2]
+    rest = json.loads(old.read_text())
+    rest.pop("config")
+    triggers = json.dumps(["RUN touch /triggered"])
+    new = form.replace("TRIGGERS", triggers).replace("REST", json.dumps(rest)[1:]).encode()
+    digest = hashlib.sha256(new).hexdigest()
+    (directory / digest).write_bytes(new)
+    manifest["config"] |= {"digest": f"sha256:{digest}", "size": len(new)}
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    return directory
 
 
 def test_nobody_builds_on_what_somebody_else_has_built(service: Service, base: str, podman: Podman) -> None:

@@ -131,21 +131,35 @@ def _why(said: Sequence[str], reference: str) -> str:
 def untriggered(podman: str, image: str) -> str:
     """The image itself, or a copy without its triggers. Raises `NoBase`."""
     configuration = _configuration(podman, image)
-    if configuration is not None and not configuration.get("OnBuild"):
+    if configuration is not None and not has_triggers(configuration):
         return image
     copy = f"{UNTRIGGERED}:{image}"
     return find(podman, copy) or _copy(podman, image, copy)
 
 
-def _configuration(podman: str, image: str) -> Mapping[str, Any] | None:
+def has_triggers(configuration: bytes) -> bool:
+    """Whether whoever reads an image's configuration, in whatever way, may find triggers; so too if it is no JSON.
+
+    Buildah takes names in upper and lower case for the same, and puts together what is there twice
+    (https://pkg.go.dev/encoding/json#Unmarshal): all members are looked at, wherever they are.
+    """
+    found = []
+
+    def look(members: list[tuple[str, Any]]) -> None:
+        found.extend(value for name, value in members if name.casefold() == "onbuild")
+
+    try:
+        json.loads(configuration, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True
+    return any(found)
+
+
+def _configuration(podman: str, image: str) -> bytes | None:
     """The image's own configuration (`podman image inspect` does not show triggers); None where it cannot be read."""
     store = _store(podman)
     place = Path(store.get("graphRoot", ""), f"{store.get('graphDriverName')}-images", image)
-    for content in _contents(place):
-        if hashlib.sha256(content).hexdigest() == image:
-            configuration: Mapping[str, Any] = json.loads(content).get("config") or {}
-            return configuration
-    return None
+    return next((content for content in _contents(place) if hashlib.sha256(content).hexdigest() == image), None)
 
 
 def _store(podman: str) -> Mapping[str, Any]:
