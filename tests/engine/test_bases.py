@@ -119,7 +119,7 @@ def test_triggers_are_found_however_they_are_written(
 ) -> None:
     podman.call("save", "--format", "docker-dir", "--output", str(tmp_path / "image"), make())
     image = podman.call("pull", "--quiet", f"dir:{rewritten(tmp_path / 'image', form)}").split()[-1]
-    request.addfinalizer(lambda: podman.call("rmi", "--force", image))  # noqa: PT021 - one image, and nothing to share
+    request.addfinalizer(lambda: podman.call("rmi", "--force", image))
     recipe = tmp_path / "Dockerfile"
     recipe.write_text("FROM scratch\nRUN test ! -e /triggered")
     build = ("build", "--quiet", "--no-cache", "--file", str(recipe), "--from")
