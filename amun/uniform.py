@@ -9,6 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ROOT = "/api/v1"
 
+LONGEST = 1024
+"""Characters of one part of a path."""
+
 
 class UniformRequests:
     """ASGI middleware. Sits inside `amun.gate.Gate`, which limits what there is to keep.
@@ -17,7 +20,8 @@ class UniformRequests:
     * A media type is written in lower case, and is JSON where none is named: nothing else is taken anyhow.
     * HEAD is GET whose body nobody waits for.
     * The root of the API is there without the last slash, too.
-    * No path has a line feed or an empty part in it: Starlette's routes would not know it, and Flask's would.
+    * No path has a line feed or an empty part in it: Starlette's routes would not know it, and Flask's would. Nor has it
+      a part so long that nothing here has such a name: Starlette takes digits for a number, however many there are.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -25,7 +29,7 @@ class UniformRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if "\n" in scope["path"] or "//" in scope["path"]:
+            if "\n" in scope["path"] or "//" in scope["path"] or max(map(len, scope["path"].split("/"))) > LONGEST:
                 raise HTTPException(404)
             scope = {**scope, "headers": list(scope["headers"])}
             if "transfer-encoding" in Headers(scope=scope):

@@ -143,7 +143,7 @@ def has_triggers(configuration: bytes) -> bool:
     Buildah takes names in upper and lower case for the same, and puts together what is there twice
     (https://pkg.go.dev/encoding/json#Unmarshal): all members are looked at, wherever they are.
     """
-    found = []
+    found: list[Any] = []
 
     def look(members: list[tuple[str, Any]]) -> None:
         found.extend(value for name, value in members if name.casefold() == "onbuild")
