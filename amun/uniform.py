@@ -20,8 +20,8 @@ class UniformRequests:
     * A media type is written in lower case, and is JSON where none is named: nothing else is taken anyhow.
     * HEAD is GET whose body nobody waits for.
     * The root of the API is there without the last slash, too.
-    * No path has a line feed or an empty part in it: Starlette's routes would not know it, and Flask's would. Nor has it
-      a part so long that nothing here has such a name: Starlette takes digits for a number, however many there are.
+    * No path has a line feed or an empty part in it: Starlette's routes would not know it, and Flask's would. Nor
+      has it a part that is longer than any name: Starlette makes a number of digits, however many there are.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -127,6 +127,8 @@ def test_what_is_no_json_is_said_to_be_none(guarded: Guarded, body: bytes) -> No
     [
         "//api/v1/inspect/inspection-0123456789abcdef",
         "///api/v1/version",
+        f"/api/v1/inspect/inspection-0123456789abcdef/job/{'9' * 5000}/result",
+        f"/api/v1/inspect/{'x' * 5000}/status",
         "/api/v1//version",
         "//",
         "//evil.example/api/v1/version",
