@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,5 +108,19 @@ def test_a_base_with_a_file_where_runs_get_a_directory_fails_the_build(service: 
 @pytest.mark.parametrize("closed", ["/usr/bin", "/usr/lib", "/usr/bin/dash"])
 def test_an_image_whose_shell_only_root_may_start_is_its_own_fault(service: Service, make: Make, closed: str) -> None:
     status = service.wait(service.submit(specification(make(f"RUN chmod 0700 {closed}"), SCRIPT)))
+    assert status["phase"] == "error", status["build"]
     (pod,) = status["job"]["pods"]
     assert (status["phase"], pod["attempt"], pod["reason"]) == ("failed", 1, "StartError")
+
+
+def test_a_shell_that_hangs_before_the_script_holds_its_place_for_a_bounded_time(
+    own_service: Callable[..., Service], make: Make
+) -> None:
+    hanging = r'#!/bin/dash\nif [ -e /amun/hwinfo.sh ]; then sleep 9999; fi\nexec /bin/dash "$@"\n'
+    base = make(f"RUN printf '{hanging}' >/bin/sh.new && chmod 755 /bin/sh.new && mv /bin/sh.new /bin/sh")
+    service = own_service(start_deadline=10, attempts=2, max_runs=1).start()
+    status = service.wait(service.submit(specification(base, SCRIPT)))
+    assert status["phase"] == "error", status["build"]
+    (pod,) = status["job"]["pods"]
+    assert (status["phase"], pod["reason"], pod["attempt"]) == ("error", "PodStartFailed", 2)
+    assert "did not answer within 10 s" in pod["message"]

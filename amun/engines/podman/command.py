@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,10 @@ class PodmanError(EngineUnavailable):
     """Podman ran and refused; the message is the last of what it said."""
 
 
+class PodmanSlow(EngineUnavailable):
+    """Podman did not end in the time that it had, and was killed."""
+
+
 class PodmanFull(PodmanError, files.DiskFull):
     """Podman had no room on its disk, or on ours."""
 
@@ -64,8 +69,8 @@ class Podman:
     def call(self, *arguments: str, stdin: bytes | None = None, timeout: float = 120) -> str:
         """Run ``podman ARGUMENTS…`` and return its standard output.
 
-        Raises `PodmanError` if it fails, `EngineUnavailable` if it is not there or does not end within `timeout`
-        seconds.
+        Raises `PodmanError` if it fails, `PodmanSlow` if it does not end within `timeout` seconds, `EngineUnavailable`
+        if it is not there.
         """
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         return self._run([self.program, *arguments], arguments[0], timeout, given)
@@ -82,17 +87,9 @@ class Podman:
 
     def _run(self, command: Sequence[str], what: str, timeout: float, given: Mapping[str, Any]) -> str:
         try:
-            done: subprocess.CompletedProcess[bytes] = subprocess.run(
-                command,
-                capture_output=True,
-                env=self.environment,
-                timeout=timeout,
-                check=False,
-                start_new_session=True,  # an interrupt at the terminal must not end containers half-way
-                **given,
-            )
+            done = _run_group(command, timeout, env=self.environment, **given)
         except subprocess.TimeoutExpired as exc:
-            raise EngineUnavailable(f"podman {what} did not answer within {timeout:g} s.") from exc
+            raise PodmanSlow(f"podman {what} did not answer within {timeout:g} s.") from exc
         except FileNotFoundError as exc:
             raise EngineUnavailable("podman cannot be run: there is no such program.") from exc
         except OSError as exc:
@@ -157,6 +154,24 @@ def _kind(error: str) -> type[PodmanError]:
     if NO_ROOM.search(error):
         return PodmanFull
     return PodmanRejected if LASTING.search(error) else PodmanError
+
+
+def _run_group(
+    command: Sequence[str], timeout: float, *, input: bytes | None = None, **given: Any
+) -> subprocess.CompletedProcess[bytes]:
+    """As `subprocess.run`, but what the command has started ends with it when its time is over.
+
+    It has a session of its own: an interrupt at the terminal must not end containers half-way.
+    """
+    pipe = subprocess.PIPE
+    given |= {"stdout": pipe, "stderr": pipe} | ({} if input is None else {"stdin": pipe})
+    with subprocess.Popen(command, start_new_session=True, **given) as process:
+        try:
+            output, errors = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def last_error(stderr: bytes) -> str:

@@ -23,7 +23,7 @@ from ...logs import logger
 from ...settings import Settings
 from ...unexpected import Refusals, Unexpected
 from . import files, pods, precreate, room, tail, usage
-from .command import Podman, PodmanError
+from .command import Podman, PodmanError, PodmanSlow
 from .container import Container
 from .disk import DiskGuard
 from .machine import Machine
@@ -47,6 +47,9 @@ more, Podman would begin it afresh."""
 
 LOG_REPORT = 4 * 2**20
 """Bytes of it that a report may take."""
+
+START = 300
+"""Seconds that a pod has to start in, what comes before the script included; `start_deadline` may give it less."""
 
 OOM = "oom"
 """A file that conmon creates, where podman was called, when memory runs out in a container and control groups are of
@@ -321,10 +324,14 @@ class Items:
         file = self._log(run).with_name("pod.json")
         files.write_json(file, pod)
         file.with_name(OOM).unlink(missing_ok=True)
+        patience = min(START, self._settings.start_deadline)
         try:
-            self._podman.call_locked(self._starting(run), *arguments, str(file), place=file.parent, timeout=300)
+            self._podman.call_locked(self._starting(run), *arguments, str(file), place=file.parent, timeout=patience)
         except files.DiskFull:
             raise
+        except PodmanSlow as exc:  # What comes before the script is the image's too, and may never end.
+            pods.remove(self._podman, [run.pod])
+            return str(exc)
         except PodmanError as exc:
             if "image not known" in str(exc):
                 raise ImageGone from exc
