@@ -81,9 +81,10 @@ class Patient:
 
     def running(self, inspection_id: str, item: int = 0) -> dict[str, Any]:
         """Wait until a script has printed its token; returns what podman says of its container."""
-        wait_until(lambda: self.item_path(inspection_id, item, "log").exists())
-        wait_until(lambda: "token" in self.item_path(inspection_id, item, "log").read_text())
-        found = self.podman.inspect_container(f"{inspection_id}-{item}-run")
+        container, log = f"{inspection_id}-{item}-run", self.item_path(inspection_id, item, "log")
+        wait_until(lambda: self.podman.inspect_container(container))  # until then, the log may be the attempt's before
+        wait_until(lambda: log.exists() and "token" in log.read_text())
+        found = self.podman.inspect_container(container)
         assert found is not None
         return found
 
@@ -206,7 +207,7 @@ def test_a_build_that_was_killed_begins_again_and_its_log_says_so(patient: Patie
     # Without root, `podman unshare` comes first, twice, and waits for the program of the namespace.
     processes = (first, *_descendants(first))
     programs = {_proc(pid, "comm").strip(): pid for pid in processes}
-    podman = next(pid for pid in processes if "podman\0build\0" in _proc(pid, "cmdline"))
+    podman = next(pid for pid in processes if _is_podman_build(pid))
     victims = {
         "podman": podman,
         "shell": _parent(first),
@@ -753,6 +754,12 @@ def _step(build: Path) -> int:
         if mark in _proc(pid, "mountinfo") and "\0/opt/amun/build/native.sh\0" in _proc(pid, "cmdline"):
             return pid
     raise AssertionError(f"no step of {build} is running")
+
+
+def _is_podman_build(pid: int) -> bool:
+    program, *arguments = _proc(pid, "cmdline").split("\0")
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return Path(program).name == "podman" and command == "build"
 
 
 def _proc(pid: int, name: str) -> str:
