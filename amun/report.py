@@ -1,8 +1,9 @@
 """What one item leaves: its report, from the frames in its log and from what the engine knows of its container.
 
-The runner's account is preferred; where it is missing (the container was killed, the node was lost) the engine's
-stands in, and what only the runner could know is null. Whatever the script or the image did to what they left, there is
-a report, with every field of its schema and every field of its type.
+The engine's word counts for what it saw itself: exit code, times, the kill for memory, whether there was time enough
+for a deadline. Frames are the image's word, which may be forged; they tell the rest, and the report names it
+(`unverified`). What neither knows is null. Whatever the script or the image did to what they left, there is a report,
+with every field of its schema and every field of its type.
 """
 
 from __future__ import annotations
@@ -49,6 +50,21 @@ MOST_VALUES = 1_000_000
 MOST_PACKAGES = 20_000
 """Installed packages that are listed."""
 
+APART = 2.0
+"""Seconds that runner and engine may be apart in when a script began, ended or was late: a cluster's times are whole
+seconds, and between a container's times and its script's lies what runner and runtime do."""
+
+BEFOREHAND = frozenset(
+    ("cuda", "hostname", "hwinfo", "os_release", "packages", "python_version", "script_sha256", "start_datetime")
+)
+"""What runners say of a run before the script begins."""
+
+IMAGE_SAYS = (
+    *("signal", "stdout", "not_finite", "stdout_text", "stderr", "truncated", "hwinfo", "hardware_match", "os_release"),
+    *("runtime_environment", "packages", "usage", "hostname", "quality", "reasons", "kernel"),
+)
+"""Fields of a report that only the image can tell."""
+
 PLATFORM = frozenset(
     {
         "ContainerStatusUnknown",
@@ -75,14 +91,14 @@ CANNOT_START = frozenset({"ContainerCannotRun", "RunContainerError", "StartError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the engine knows of an item's container; times are RFC 3339.
+    """What the engine knows of an item's container; None is what it does not know. Times are RFC 3339.
 
     `weak_limits` says how those limits were enforced that no control group did, as in `ItemState`.
     """
 
     exit_code: int | None = None
     reason: str | None = None
-    oom_killed: bool = False
+    oom_killed: bool | None = None
     started_at: str | None = None
     finished_at: str | None = None
     hostname: str | None = None
@@ -105,24 +121,26 @@ def assemble(
     hardware: Hardware | None = None,
     limit: int | None = None,
     thresholds: Thresholds | None = None,
+    timeout: float | None = None,
 ) -> dict[str, Any]:
     """Return the report of an item that is over.
 
-    :param frames: all frames of its log; what a later report frame says replaces what an earlier one said.
+    :param frames: all frames of its log. What the first report frame says was written before the script began, and
+        stays; of what later ones say, the last counts.
     :param script_sha256: hex digest of the script that was sent, for when the runner does not say which one ran.
     :param hardware: what was requested for the run.
     :param limit: bytes of each stream that it carries at most; it says so where there were more.
     :param thresholds: from what on the item counts as disturbed.
+    :param timeout: seconds that the script had.
     """
     output, ran, cut = _collect(frames, limit)
     stdout, stderr = (bytes(data).decode("utf-8", "replace") for data in output.values())
     printed, not_finite = read_object(stdout)
     hwinfo = _hwinfo(ran.get("hwinfo"))
-    started = _moment(ran.get("start_datetime")) or outcome.started_at
-    ended = _moment(ran.get("end_datetime")) or outcome.finished_at
+    started, ended = _times(ran, outcome)
     usage = _usage(ran.get("usage"))
     return {
-        **_ending(ran, outcome, cut),
+        **_ending(ran, outcome, cut, timeout),
         "stdout": printed or {},
         "not_finite": not_finite,
         "stdout_text": stdout,
@@ -137,7 +155,8 @@ def assemble(
         "end_datetime": ended,
         "hardware_match": compare.matches(hardware, hwinfo),
         "weak_limits": None if outcome.weak_limits is None else dict(outcome.weak_limits),
-        **_quality(ran.get("kernel"), usage, _lasted(started, ended), thresholds or Thresholds()),
+        **_quality(ran.get("kernel"), usage, _between(started, ended), thresholds or Thresholds()),
+        "unverified": _unverified(ran, outcome),
     }
 
 
@@ -145,12 +164,14 @@ def _collect(frames: Iterable[Frame], limit: int | None) -> tuple[dict[str, byte
     """Put together the frames of each stream and the runner's account; also says which streams were cut."""
     output = {"stdout": bytearray(), "stderr": bytearray()}
     account: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     cut = set()
     for frame in frames:
         if frame.stream == "report":
             said = parse_object(frame.data.decode("utf-8", "replace")) or {}
             cut |= _true_of(said.pop("truncated", None))
-            account |= said
+            known = known or said
+            account |= said | {name: known[name] for name in BEFOREHAND & known.keys()}
             continue
         kept = output[frame.stream]
         if limit is not None and len(kept) + len(frame.data) > limit:
@@ -163,22 +184,69 @@ def _true_of(flags: object) -> set[str]:
     return {name for name, flag in flags.items() if flag is True} if isinstance(flags, dict) else set()
 
 
-def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str]) -> dict[str, Any]:
-    # The engine saw the runner's exit code, which is the script's; a report that says otherwise is a forgery.
-    code = outcome.exit_code if outcome.exit_code is not None else ran.get("exit_code")
-    code = KILLED if (number := _integer(code)) is None else number
+def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str], timeout: float | None) -> dict[str, Any]:
+    code = outcome.exit_code if outcome.exit_code is not None else _integer(ran.get("exit_code"))
+    code = KILLED if code is None else code
+    late = ran.get("deadline_exceeded") is True and _had_time(outcome, timeout)
     return {
         "exit_code": code,
-        "signal": _text(ran.get("signal")) if "exit_code" in ran else _signal_name(outcome.exit_code),
-        "oom_killed": ran.get("oom_killed") is True or outcome.oom_killed or outcome.reason == "OOMKilled",
-        "deadline_exceeded": ran.get("deadline_exceeded") is True or outcome.reason == "DeadlineExceeded",
+        "signal": _signal(ran, code),
+        "oom_killed": ran.get("oom_killed") is True if (known := _oom_killed(outcome)) is None else known,
+        "deadline_exceeded": late or outcome.reason == "DeadlineExceeded",
         "truncated": {stream: stream in cut for stream in ("stdout", "stderr")},
     }
 
 
-def _signal_name(exit_code: int | None) -> str | None:
+def _oom_killed(outcome: Outcome) -> bool | None:
+    return outcome.reason == "OOMKilled" or outcome.oom_killed
+
+
+def _had_time(outcome: Outcome, timeout: float | None) -> bool:
+    """Whether a container ran for as long as a script that came to its deadline, as far as the engine knows."""
+    lasted = _between(outcome.started_at, outcome.finished_at)
+    return lasted is None or timeout is None or lasted + APART >= timeout
+
+
+def _signal(ran: Mapping[str, Any], code: int) -> str | None:
+    """The signal that the exit code stands for, if the runner says that it was one."""
+    name = _signal_name(code)
+    if "exit_code" not in ran:
+        return name
+    said = _text(ran.get("signal"))
+    return said if said in (name, f"SIG{code - 128}") else None
+
+
+def _times(ran: Mapping[str, Any], outcome: Outcome) -> tuple[str | None, str | None]:
+    """When the script began and ended: by its runner, which knows better than to a second what is the script's and what
+    is its own, as long as the engine's times bear it out; else when its container did."""
+    told = _moment(ran.get("start_datetime")), _moment(ran.get("end_datetime"))
+    known = outcome.started_at, outcome.finished_at
+    if not all(map(_borne_out, told, known)) or (_between(*told) or 0) < 0:
+        return known
+    return told[0] or known[0], told[1] or known[1]
+
+
+def _borne_out(told: str | None, known: str | None) -> bool:
+    apart = _between(told, known)
+    return apart is None or abs(apart) <= APART
+
+
+def _unverified(ran: Mapping[str, Any], outcome: Outcome) -> list[str]:
+    """The fields that nobody can vouch for but the image."""
+    unknown = {
+        "exit_code": outcome.exit_code is None,
+        "oom_killed": _oom_killed(outcome) is None and ran.get("oom_killed") is True,
+        "deadline_exceeded": ran.get("deadline_exceeded") is True and outcome.reason != "DeadlineExceeded",
+        "datetime": outcome.started_at is None,
+        "start_datetime": outcome.started_at is None,
+        "end_datetime": outcome.finished_at is None,
+    }
+    return [*(name for name, is_so in unknown.items() if is_so), *IMAGE_SAYS]
+
+
+def _signal_name(exit_code: int) -> str | None:
     try:
-        return signal.Signals((exit_code or 0) - 128).name
+        return signal.Signals(exit_code - 128).name
     except ValueError:
         return None
 
@@ -223,9 +291,12 @@ def _usage(used: object) -> dict[str, int | float | None]:
     }
 
 
-def _lasted(started: str | None, ended: str | None) -> float | None:
+def _between(started: str | None, ended: str | None) -> float | None:
+    """Seconds, negative where the end comes before the start; None where one of them is no moment."""
+    if started is None or ended is None:
+        return None
     with contextlib.suppress(ValueError):
-        return clock.between(started, ended)
+        return clock.seconds(ended) - clock.seconds(started)
     return None
 
 

@@ -3,22 +3,27 @@
 #
 # Where a python3 works, runner.py does all of it (see there for the options). Where none does, this does it with what
 # every POSIX shell has built in: it frames what the script prints, line by line, and reports last. What a shell
-# cannot know it reports as null; a deadline is left to the engine; bytes of value 0 are lost; a line that does not fit
-# under the output limit, or in the reader's memory, is dropped whole with all after it; and the script finds SIGINT and
-# SIGQUIT ignored, as everything does that such a shell runs in the background.
+# cannot know it reports as null; bytes of value 0 are lost; a line that does not fit under the output limit, or in the
+# reader's memory, is dropped whole with all after it; and the script finds SIGINT and SIGQUIT ignored, as everything
+# does that such a shell runs in the background. SIGTERM goes to all that runs in the container, for a shell without a
+# terminal makes no process groups. Where there is neither a `sleep` nor a `read -t`, a deadline is left to the engine.
 #
-# The processes:   this shell (PID 1)  waits, passes SIGTERM on
-#                    `- inspect        starts the others deaf to signals, waits for them
-#                       |- start        runs the script, tells its exit code and its times
-#                       |- frame stderr reads what the script prints ...
-#                       |- frame stdout ... and writes frames
-#                       `- conclude     is told by the others, kills what is left behind, writes the report
+# The processes:   this shell (PID 1)  starts the others, waits for the script, writes the report
+#                    |- the script
+#                    |- frame stdout   reads what the script prints ...
+#                    |- frame stderr   ... and writes frames
+#                    `- wake           says that time is over
 #
-# Descriptors: 3 the script's stdout, 4 the container's stdout, 5 what conclude is told, 6 the script's stderr.
+# All of them have one uid, so a script can write into any pipe and kill any process but the first of its container.
+# That one learns from wait(2) alone how the script ended, and exits so.
+#
+# Descriptors: 3 the script's stdout, 4 the container's stdout, 6 the script's stderr.
 
 longest_line=4000000
 newline='
 '
+blank=' 	'
+cr=$(printf '\r')
 
 # python.sh has found out, in the init container, which one works.
 with_python() {
@@ -27,13 +32,14 @@ with_python() {
 }
 
 options() {
-    limit=10485760 home=/home/amun account=
+    timeout=0 grace=10 limit=10485760 home=/home/amun account=
     while [ $# -gt 1 ]; do
         case $1 in
             --output-limit) limit=$2 ;;
             --home) home=$2 ;;
             --account) account=$2 ;;
-            --timeout | --grace) ;;
+            --timeout) timeout=$2 ;;
+            --grace) grace=$2 ;;
             *) break ;;
         esac
         shift 2
@@ -126,12 +132,39 @@ look() {
     fi
 }
 
-now() {
-    date -u +%Y-%m-%dT%H:%M:%SZ 2>/dev/null
+# The time in RFC 3339 into `now`: what the machine's clock says of its start and since, by the calendar of
+# https://howardhinnant.github.io/date_algorithms.html. Nothing is started for it: there may be no process left to have.
+tell_time() {
+    now=''
+    # Once, for it comes after long lines.
+    [ -n "$booted" ] || while read -r name booted _ && [ "$name" != btime ]; do :; done </proc/stat
+    [ -n "$booted" ] && read -r moment _ </proc/uptime || return 0
+    hundredths "$moment"
+    moment=$((booted * 100 + hundredths))
+    days=$((moment / 8640000 + 719468)) clock=$((moment % 8640000))
+    era=$((days / 146097)) days=$((days % 146097))
+    year=$(((days - days / 1460 + days / 36524 - days / 146096) / 365))
+    days=$((days - 365 * year - year / 4 + year / 100))
+    month=$(((5 * days + 2) / 153))
+    day=$((days - (153 * month + 2) / 5 + 1)) month=$((month < 10 ? month + 3 : month - 9))
+    year=$((year + era * 400 + (month < 3)))
+    now=$year
+    two_digits - $month
+    two_digits - $day
+    two_digits T $((clock / 360000))
+    two_digits : $((clock / 6000 % 60))
+    two_digits : $((clock / 100 % 60))
+    two_digits . $((clock % 100))
+    now=${now}0000Z
+} 2>/dev/null
+
+two_digits() {
+    now=$now$1$(($2 / 10))$(($2 % 10))
 }
 
 # All that is reported and is known before the script could change it.
 look_around() {
+    booted=
     json_file "$home/hwinfo/info.json" ''
     known='"hwinfo": '$json
     json_file /etc/os-release /usr/lib/os-release
@@ -150,138 +183,262 @@ look_around() {
     oom_kills_before=$oom_kills
     look
     before=$kernel
-    json_or_null "$(now)"
+    tell_time
+    json_or_null "$now"
     brief="$brief, \"start_datetime\": $json"
-}
-
-# Tell conclude the number of this process: $$ is that of the first shell everywhere.
-introduce() {
-    pid=0 parent=0
-    [ ! -r /proc/self/stat ] || read -r pid _ _ parent _ </proc/self/stat
-    echo "ours $pid" >&5
 }
 
 # As in runner.py: what nobody sees in the first line of a script and keeps it from being understood.
 hint() {
-    IFS= read -r first <"$script" || :
     case $first in
         "$(printf '\357\273\277')#!"*)
             echo 'amun: the script begins with a byte order mark: its first line, #!, does not count'
             ;;
-        '#!'*"$(printf '\r')")
+        '#!'*"$cr")
             printf '%s\n' 'amun: the script has Windows line ends: its interpreter is not found by a name that ends in \r'
             ;;
     esac
-} >&6 2>/dev/null
+}
+
+# As in runner.py. What the shell itself says names the script where its interpreter is missing.
+cannot_execute() {
+    case $1 in
+        127) why='No such file or directory' ;;
+        *) why='Permission denied' ;;
+    esac
+    [ -z "$interpreter" ] || why="cannot execute its interpreter '$interpreter': $why"
+    printf 'amun: %s: %s\n' "$script" "$why"
+    trap - EXIT
+    exit "$1"
+}
+
+# The interpreter that the first line names, and its argument, into `interpreter`.
+look_at_interpreter() {
+    interpreter=
+    case $first in '#!'*) ;; *) return 0 ;; esac
+    interpreter=${first#'#!'}
+    interpreter=${interpreter#"${interpreter%%[!$blank]*}"}
+    interpreter=${interpreter%"${interpreter##*[!$blank]}"}
+    file=${interpreter%%[$blank]*}
+    case $interpreter in *"$cr") interpreter=${interpreter%"$cr"}'\r' ;; esac
+    [ -n "$file" ] || return 0
+    [ -e "$file" ] || cannot_execute 127
+    [ -f "$file" ] && [ -x "$file" ] || cannot_execute 126
+}
 
 become_script() {
-    trap - TERM INT HUP
+    exec 2>&6 6>&- 4>&- </dev/null
+    trap - TERM INT HUP ALRM
     # When memory runs out the kernel is to take the script, not those who have its output.
     [ ! -w /proc/self/oom_score_adj ] || echo 1000 >/proc/self/oom_score_adj
     cd "$home" 2>/dev/null || :
     case ${HOME-} in '' | /) export HOME="$home" ;; esac
     [ ! -d /opt/amun/venv/bin ] || export PATH="/opt/amun/venv/bin:$PATH"
-    hint
-    exec "$script" </dev/null 2>&6 3>&- 4>&- 5>&- 6>&-
-}
-
-start() {
-    introduce
-    # The shell's own words ("Killed") are not the script's.
-    exec 6>&2 2>/dev/null
-    (become_script)
-    code=$?
-    { times && echo "exit $code"; } >&5
+    IFS= read -r first <"$script" || :
+    hint >&2
+    look_at_interpreter >&2
+    # For what only the kernel finds out, as that the interpreter's own interpreter is missing.
+    trap 'cannot_execute $? >&2' EXIT
+    exec "$script" >&3 3>&-
 }
 
 frame() {
-    introduce
     # So that lengths are in bytes; not for the script.
     LC_ALL=C
-    truncated=false left=$limit
+    cut=0 left=$limit
     while IFS= read -r line && kind=F || { kind=P && [ -n "$line" ]; }; do
         cost=$((${#line} + 1))
         # As in runner.py, lest a log of short lines be nothing but frames around them.
         [ $cost -ge 16 ] || cost=16
         left=$((left - cost))
         if [ $left -lt 0 ] || [ ${#line} -gt $longest_line ]; then
-            truncated=true
+            cut=1
             printf 'report F {"truncated": {"%s": true}}\n' "$1"
             cat >/dev/null 2>&1 || while read -r line; do :; done
             break
         fi
         printf '%s %s %s\n' "$1" "$kind" "$line"
     done
-    echo "end $1 $truncated" >&5
-} >&4
+    exit $cut
+}
 
-# Kill all but those who work on the report. Others may be starting new ones meanwhile, so look again, but not for
-# ever: the dead who are not buried yet count too.
+# connect DESCRIPTOR STREAM: have what is written to a descriptor of this shell framed. The first process of the pipe
+# does nothing but hold it until it is open here. The number is taken before, or the shell might use it for a moment.
+connect() {
+    eval "exec $1</dev/null"
+    until [ -p "/proc/$$/fd/$1" ]; do :; done 3>&- | frame "$2" 3>&- >&4 &
+    until [ -p "/proc/$!/fd/0" ]; do [ -e "/proc/$!/fd/0" ] || exit 1; done
+    eval "exec $1>/proc/$!/fd/0; reader_$2=$!"
+    ours="$ours $!"
+}
+
+# await PID: its exit code into `code`, whatever signals interrupt the waiting.
+await() {
+    while
+        interrupted=no
+        wait "$1"
+        code=$?
+        [ $interrupted = yes ]
+    do
+        kill -0 "$1" 2>/dev/null && continue
+        # It has ended: some shells have told how already and forgotten it, others have still to tell.
+        wait "$1" 2>/dev/null
+        late=$?
+        [ $late -eq 127 ] || code=$late
+        return
+    done
+}
+
+# 1.5 -> 150
+hundredths() {
+    case $1 in
+        *.*) fraction=${1#*.}00 ;;
+        *) fraction=00 ;;
+    esac
+    fraction=${fraction%"${fraction#??}"}
+    hundredths=$((${1%%.*} * 100 + 1$fraction - 100))
+}
+
+# after SECONDS: the moment of the machine's clock, in hundredths of a second.
+after() {
+    hundredths "$1"
+    after=$hundredths
+    read -r moment _ </proc/uptime
+    hundredths "$moment"
+    after=$((hundredths + after))
+}
+
+# Where there is no sleep, a shell may have a clock in what POSIX does not know of: a pipe that nobody writes to.
+pause() {
+    sleep "$1" || : | read -r -t "$1" _ <>/proc/self/fd/0
+}
+
+# wake SECONDS...: send SIGALRM here when they are over, one after the other. Others may send it too, so that who gets it
+# has to look at the clock.
+wake() {
+    {
+        trap '' TERM
+        for seconds in "$@"; do
+            pause "$seconds"
+            kill -ALRM $$
+        done
+    } </dev/null >/dev/null 2>&1 3>&- 4>&- 6>&- &
+    clocks="$clocks $!"
+}
+
+# Ask the script to end; what is left of it after the grace is killed. Asking twice gives no more time.
+terminate() {
+    [ -z "$kill_at" ] || return 0
+    after "$grace"
+    kill_at=$after
+    ask
+}
+
+stop() {
+    interrupted=yes
+    [ -n "$kill_at" ] || { terminate; wake "$grace"; }
+}
+
+# Clocks are deaf to it.
+ask() {
+    if [ $$ -eq 1 ]; then kill -TERM -1; else [ -z "$pid" ] || kill -TERM "$pid"; fi
+} 2>/dev/null
+
+alarm() {
+    interrupted=yes
+    after 0
+    if [ -n "$kill_at" ]; then
+        [ "$after" -lt "$kill_at" ] || kill_all
+    elif [ -n "$deadline" ] && [ "$after" -ge "$deadline" ]; then
+        deadline_exceeded=true
+        terminate
+    fi
+}
+
+kill_all() {
+    if [ $$ -eq 1 ]; then kill_others; else kill -9 "$pid"; fi
+} 2>/dev/null
+
+# Kill all but those who frame. Others may be starting new ones meanwhile, so look again, but not for ever: the dead who
+# are not buried yet count too.
 kill_others() {
     [ $$ -eq 1 ] || return 0
-    read -r self _ </proc/self/stat
     passes=0 found=yes
     while [ $found = yes ] && [ $passes -lt 20 ]; do
         found=no passes=$((passes + 1))
         for process in /proc/[0-9]*; do
-            case " 1 $self $ours " in *" ${process#/proc/} "*) continue ;; esac
-            ! kill -9 "${process#/proc/}" 2>/dev/null || found=yes
+            case " 1 $ours " in *" ${process#/proc/} "*) continue ;; esac
+            ! kill -9 "${process#/proc/}" || found=yes
         done
     done
-}
+    # One that was stopped could not see that there is nothing more to read.
+    kill -CONT $ours
+} 2>/dev/null
 
-# What the script left behind has a second to print its last, where there is a clock for it.
-kill_others_soon() {
-    sleep 1
-    kill_others
-}
-
-conclude() {
-    introduce 5>/dev/null
-    exec 2>/dev/null
-    ours="$pid $parent" introduced=0 ended=0 code='' soon=''
-    while [ $ended -lt 2 ] && read -r word first second; do
-        case $word in
-            ours) ours="$ours $first" introduced=$((introduced + 1)) ;;
-            exit) code=$first && look ;;
-            end) ended=$((ended + 1)) && eval "truncated_$first=$second" ;;
-            *) user=$word system=$first ;;
-        esac
-        if [ $introduced -eq 5 ] && [ "$code" ]; then
-            introduced=0
-            # In parentheses, or this shell would keep what is closed here open elsewhere.
-            (kill_others_soon) >/dev/null 4>&- &
-            soon=$!
-        fi
+# Whether anything lives that the script has left behind.
+left_behind() {
+    [ $$ -eq 1 ] || return
+    for process in /proc/[0-9]*; do
+        case " 1 $ours $clocks " in *" ${process#/proc/} "*) continue ;; esac
+        read -r stat <"$process/stat" || continue
+        stat=${stat##*) }
+        parent=${stat#? }
+        case $stat in [ZX]*) continue ;; esac
+        case " $clocks " in *" ${parent%% *} "*) continue ;; esac
+        return
     done
-    # First the one that would kill what the report is written with.
-    [ -z "$soon" ] || { kill -9 $soon && wait $soon; }
+    return 1
+} 2>/dev/null
+
+# What the script left behind has half a second to print its last. The clock is asked over and over, because nothing else
+# is certain to be there, and whatever is started here can be stopped by others.
+drain() {
+    after 0.5
+    end=$after
+    while left_behind && after 0 && [ "$after" -lt "$end" ]; do :; done
     kill_others
-    report >&4
-    exit "$code"
 }
 
-# 1m2.34s as the builtin `times` prints it -> 62.34
+# In ticks of a hundredth of a second (proc(5)), what the children of this shell have used that it has waited for.
+children_time() {
+    user=0 system=0
+    read -r stat <"/proc/$$/stat" || return
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    user=${14} system=${15}
+} 2>/dev/null
+
+# ticks BEFORE AFTER -> seconds
 seconds() {
-    fraction=${1#*m}
-    fraction=${fraction%s}
-    seconds=$((${1%%m*} * 60 + ${fraction%%[.,]*})).${fraction##*[.,]}
+    ticks=$(($2 - $1))
+    seconds=$((ticks / 100)).$((ticks / 10 % 10))$((ticks % 10))
 }
+
+# The name of the signal that ended the script into `signal`. The code alone does not tell: `exit 137` looks the same. But
+# shells have words for the one and none for the other, which are taken from where they were put: the name of this
+# process, which no other one can change (proc(5)). Of SIGINT and SIGPIPE they say nothing, some not of SIGTERM.
+name_signal() {
+    signal=
+    [ "$exit_code" -gt 128 ] || return
+    number=$((exit_code - 128))
+    set -- HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU \
+        URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
+    name=$number
+    [ $number -gt $# ] || { shift $((number - 1)) && name=$1; }
+    IFS= read -r words <"/proc/$$/comm"
+    if [ "$words" != waiting ] || { [ $number -eq 15 ] && [ -n "$kill_at" ]; }; then signal=SIG$name; fi
+} 2>/dev/null
 
 report() {
-    seconds "$user" && user=$seconds
-    seconds "$system" && system=$seconds
-    signal=
-    [ "$code" -le 128 ] || signal=$(kill -l "$code" 2>/dev/null)
-    json_or_null "${signal:+SIG${signal#SIG}}"
+    name_signal
+    json_or_null "$signal"
     signal=$json
     count_oom_kills
     oom=false
     [ "$oom_kills" -le "$oom_kills_before" ] || oom=true
-    json_or_null "$(now)"
-    brief="\"exit_code\": $code, \"signal\": $signal, \"usage\": {\"ru_utime\": $user, \"ru_stime\": $system}, \
+    brief="\"exit_code\": $exit_code, \"signal\": $signal, \"usage\": {$usage}, \
 \"oom_killed\": $oom, \"truncated\": {\"stdout\": $truncated_stdout, \"stderr\": $truncated_stderr}, \
-\"deadline_exceeded\": false, \"end_datetime\": $json, $brief"
+\"deadline_exceeded\": $deadline_exceeded, \"end_datetime\": $end_datetime, $brief"
     printf '\nreport F {%s, %s, "kernel": {"before": {%s}, "after": {%s}}}\n' "$brief" "$known" "$before" "$kernel"
     leave
 }
@@ -291,34 +448,55 @@ leave() {
     [ ! -w "$account" ] || printf '{%s}' "$brief" >"$account"
 }
 
-terminate() {
-    interrupted=yes
-    [ $$ -ne 1 ] || kill -TERM -1
+# Whoever got a SIGTERM before having said that it ignores it would be lost, so that all are born ignoring it.
+start() {
+    exec 4>&1 </dev/null 2>/dev/null
+    kill_at='' deadline='' deadline_exceeded=false pid='' ours='' clocks='' moment=0
+    trap '' TERM INT HUP ALRM
+    connect 3 stdout
+    connect 6 stderr
+    trap stop TERM INT HUP
+    trap alarm ALRM
+    ! printf waiting >/proc/self/comm || exec 2>/proc/self/comm
+    children_time
+    user_before=$user system_before=$system
+    become_script &
+    pid=$!
+    [ -z "$kill_at" ] || ask
+    hundredths "$timeout"
+    [ "$hundredths" -eq 0 ] || { after "$timeout" && deadline=$after && wake "$timeout" "$grace"; }
 }
 
-# Whoever got a SIGTERM before having said that it ignores it would take the report along.
-inspect() {
-    trap '' TERM INT HUP
-    {
-        introduce
-        {
-            introduce
-            start 2>&1 >&3 3>&- | frame stderr 3>&-
-        } 3>&1 | frame stdout
-    } 5>&1 | conclude
+finish() {
+    await "$pid"
+    exit_code=$code deadline=''
+    children_time
+    look
+    tell_time
+    json_or_null "$now"
+    end_datetime=$json
+    seconds "$user_before" "$user"
+    usage="\"ru_utime\": $seconds"
+    seconds "$system_before" "$system"
+    usage="$usage, \"ru_stime\": $seconds"
+    # So that those who read see an end, once nobody else can print.
+    exec 3>&- 6>&-
+    drain
+    await "$reader_stdout"
+    [ "$code" -eq 0 ] && truncated_stdout=false || truncated_stdout=true
+    await "$reader_stderr"
+    [ "$code" -eq 0 ] && truncated_stderr=false || truncated_stderr=true
 }
 
 with_shell() {
     look_around
-    trap terminate TERM INT HUP
     # What is said of a run that is killed.
     printf 'report F {%s, %s, "kernel": {"before": {%s}}}\n' "$brief" "$known" "$before"
     leave
-    exec 4>&1
-    inspect &
-    inspect=$!
-    while interrupted=no && wait $inspect; code=$? && [ $interrupted = yes ]; do :; done
-    exit $code
+    start
+    finish
+    report >&4
+    exit "$exit_code"
 }
 
 if [ "$1" = --shell ]; then

@@ -86,6 +86,7 @@ EXPECTED = {
     "fill_tmp.sh": FULL,
     "first_process.py": NOTHING,
     "forges_and_kills.sh": Expected("NonZeroExit", 7),
+    "forges_for_ever.sh": Expected("NonZeroExit", 3),
     "forges_frames.sh": Expected("NonZeroExit", 7),
     "forges_report.sh": Expected("NonZeroExit", 7),
     "fork_bomb.sh": LATE,
@@ -96,6 +97,7 @@ EXPECTED = {
     "kernel_settings.py": NOTHING,
     "kills_everything.sh": Expected("NonZeroExit", 5, stdout="alone\n"),
     "kills_first.sh": Expected("NonZeroExit", 6),
+    "kills_helpers.sh": Expected("NonZeroExit", 3),
     "limits_runner.py": NOTHING,
     "long_line.sh": Expected(truncated=(True, False)),
     "memory_hog.py": dataclasses.replace(OOM, stdout="before\n"),
@@ -122,17 +124,15 @@ WITHOUT_PYTHON = {
     **{name: EXPECTED[name] for name in ("closes_everything.sh", "crashes.sh", "forges_frames.sh", "forges_report.sh")},
     **{name: EXPECTED[name] for name in ("holds_pipes.sh", "kills_first.sh")},
     **{name: EXPECTED[name] for name in ("memory_hog.sh", "pretends_stop.sh", "short_lines.sh", "tampers.sh")},
-    # The engine ends what is late, at once.
-    "endless_output.sh": dataclasses.replace(LATE_AND_DEAF, truncated=(True, True), seconds=15),
-    "fork_bomb.sh": LATE_AND_DEAF,
-    "ignores_signals.sh": LATE_AND_DEAF,
-    "sleeps.sh": dataclasses.replace(LATE_AND_DEAF, stdout="good night\n"),
-    "stops_itself.sh": LATE_AND_DEAF,
+    **{name: EXPECTED[name] for name in ("forges_for_ever.sh", "ignores_signals.sh", "sleeps.sh", "stops_itself.sh")},
+    "fork_bomb.sh": LATE,
+    "endless_output.sh": dataclasses.replace(LATE, truncated=(True, True), seconds=15),
     # A shell takes a line in one byte after the other, and has no place to put it.
-    "long_line.sh": dataclasses.replace(LATE_AND_DEAF, stdout=""),
-    # It cannot hide from a script, which is of the same user: one that ruins it gets no success out of it.
-    "kills_everything.sh": Expected("NoReport", **KILLED, phase="error", attempt=2),
-    "forges_and_kills.sh": Expected("ScriptMismatch", 137, phase="error", attempt=2, oom_killed=True),
+    "long_line.sh": dataclasses.replace(LATE, stdout="", exit_code=None),
+    # Who reads its output is of the same user: one that kills it writes into a broken pipe.
+    "kills_helpers.sh": Expected("NonZeroExit", 3, truncated=(True, True)),
+    "kills_everything.sh": Expected("NonZeroExit", 141, truncated=(True, True)),
+    "forges_and_kills.sh": Expected("NonZeroExit", 7, truncated=(True, True)),
 }
 """What the runner for images without Python makes of those that it may see otherwise."""
 

@@ -38,6 +38,7 @@ TYPES = {
     "quality": str,
     "reasons": list,
     "kernel": dict,
+    "unverified": list,
 }
 HWINFO = {"cpu_info": {"family": 6, "model": 85}, "cpu_features": {"flags": ["sse2", "avx", "sse"]}}
 ACCOUNT = {
@@ -203,10 +204,105 @@ def test_bytes_that_are_no_utf_8_are_replaced():
     assert found["stderr"] == "\ufffd\x00ok"
 
 
-def test_the_last_report_counts():
-    forged = {**ACCOUNT, "hostname": "forged"}
-    frames = [*log(account=forged), *log(account=ACCOUNT)]
-    assert assemble(frames, Outcome(exit_code=0), SHA)["hostname"] == "pod-1"
+def test_of_how_it_ended_the_last_report_counts_and_of_what_was_before_it_the_first():
+    known = {name: ACCOUNT[name] for name in ("hwinfo", "hostname", "script_sha256", "start_datetime")}
+    forged = {
+        "hostname": "forged",
+        "script_sha256": "0000",
+        "hwinfo": "{}",
+        "start_datetime": "2001-01-01T00:00:00Z",
+        "usage": dict.fromkeys(USAGE, 7),
+        "deadline_exceeded": True,
+        "signal": "SIGKILL",
+    }
+    found = assemble([*log(account=known), *log(account=forged), *log(account=ACCOUNT)], Outcome(exit_code=0), SHA)
+    assert found == assemble([*log(account=known), *log(account=ACCOUNT)], Outcome(exit_code=0), SHA)
+    found = assemble([*log(account=known), *log(account=forged)], Outcome(exit_code=0), SHA)
+    assert (found["hostname"], found["script_sha256"]) == ("pod-1", ACCOUNT["script_sha256"])
+    assert (found["hwinfo"]["cpu_info"]["family"], found["start_datetime"]) == (6, ACCOUNT["start_datetime"])
+
+
+SEEN = Outcome(3, None, False, "2026-11-23T11:59:59.500000Z", "2026-11-23T12:00:02.000000Z", "pod-1")
+"""What an engine saw of the run of ACCOUNT."""
+
+
+def test_what_the_engine_saw_is_no_matter_of_frames():
+    forged = {
+        "exit_code": 0,
+        "signal": "SIGTERM",
+        "oom_killed": True,
+        "deadline_exceeded": True,
+        "start_datetime": "2001-01-01T00:00:00Z",
+        "end_datetime": "2001-01-01T00:00:00.001Z",
+    }
+    found = assemble(log(account={**ACCOUNT, **forged}), SEEN, SHA, timeout=60)
+    check(found)
+    assert (found["exit_code"], found["signal"], found["oom_killed"]) == (3, None, False)
+    assert found["deadline_exceeded"] is False
+    assert found["datetime"] == found["start_datetime"] == SEEN.started_at
+    assert found["end_datetime"] == SEEN.finished_at
+    assert verdict(found, SEEN).reason == "NonZeroExit"
+
+
+def test_what_only_the_image_says_is_called_unverified():
+    found = assemble(log(account=ACCOUNT), SEEN, SHA, timeout=60)["unverified"]
+    assert {"usage", "hostname", "stdout", "stderr", "hwinfo", "kernel", "signal", "packages"} <= set(found)
+    vouched = {"exit_code", "oom_killed", "deadline_exceeded", "datetime", "start_datetime", "end_datetime"}
+    assert not {*vouched, "script_sha256"} & set(found)
+    assert set(found) <= set(TYPES)
+    claims = {**ACCOUNT, "oom_killed": True, "deadline_exceeded": True}
+    assert vouched <= set(assemble(log(account=claims), Outcome(), SHA)["unverified"])
+
+
+def test_times_of_the_runner_are_kept_where_those_of_the_engine_bear_them_out():
+    found = assemble(log(account=ACCOUNT), SEEN, SHA)
+    assert (found["start_datetime"], found["end_datetime"]) == (ACCOUNT["start_datetime"], ACCOUNT["end_datetime"])
+    whole_seconds = Outcome(3, None, None, "2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z")
+    assert assemble(log(account=ACCOUNT), whole_seconds, SHA)["end_datetime"] == ACCOUNT["end_datetime"]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"start_datetime": "2026-11-23T11:59:57Z"},
+        {"start_datetime": "2026-11-23T12:00:01.900000Z"},
+        {"end_datetime": "2026-11-23T11:59:59.900000Z"},
+        {"end_datetime": "2026-11-23T12:00:00.000000Z"},
+        {"end_datetime": "2026-11-23T12:00:04.100000Z"},
+    ],
+)
+def test_times_of_the_runner_that_the_engines_do_not_bear_out_do_not_count(forged):
+    seen = (SEEN.started_at, "2026-11-23T12:00:02.010000Z")
+    found = assemble(log(account={**ACCOUNT, **forged}), Outcome(3, None, False, *seen), SHA)
+    assert (found["start_datetime"], found["end_datetime"]) == seen
+
+
+@pytest.mark.parametrize(("timeout", "late"), [(60, False), (5, False), (4, True), (1, True)])
+def test_a_deadline_counts_where_the_container_ran_for_so_long(timeout, late):
+    found = assemble(log(account={**ACCOUNT, "deadline_exceeded": True}), SEEN, SHA, timeout=timeout)
+    assert found["deadline_exceeded"] is late
+
+
+def test_a_kill_for_memory_that_the_engine_cannot_see_is_the_runners_to_tell():
+    account = {**ACCOUNT, "oom_killed": True}
+    assert report(account, Outcome(0, None, None))["oom_killed"] is True
+    assert report(account, Outcome(0, None, False))["oom_killed"] is False
+    assert report(ACCOUNT, Outcome(0, None, True))["oom_killed"] is True
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "said", "signal"),
+    [
+        (137, "SIGKILL", "SIGKILL"),
+        (137, None, None),
+        (137, "SIGTERM", None),
+        (3, "SIGKILL", None),
+        (163, "SIG35", "SIG35"),
+    ],
+)
+def test_a_signal_is_named_where_the_exit_code_may_be_one(exit_code, said, signal):
+    found = report({**ACCOUNT, "exit_code": exit_code, "signal": said}, Outcome(exit_code))
+    assert found["signal"] == signal
 
 
 def test_what_was_known_when_the_run_was_killed_is_in_its_report():

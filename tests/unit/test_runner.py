@@ -208,6 +208,12 @@ def test_a_script_ended_by_a_signal_is_reported_so(run, runner):
     assert (found.exit_code, found.report["exit_code"], found.report["signal"]) == (139, 139, "SIGSEGV")
 
 
+@pytest.mark.parametrize("code", [137, 139, 143, 255])
+def test_an_exit_code_that_looks_like_a_signal_names_none(run, runner, code):
+    found = run(runner, f"#!/bin/sh\nexit {code}")
+    assert (found.exit_code, found.report["exit_code"], found.report["signal"]) == (code, code, None)
+
+
 def test_a_script_without_a_first_line_is_run_by_the_shell(run, runner):
     assert run(runner, "echo plain").stdout == b"plain\n"
 
@@ -216,16 +222,36 @@ def test_an_empty_script_does_nothing_well(run, runner):
     assert run(runner, "").exit_code == 0
 
 
-@pytest.mark.parametrize("first", ["#!/no/such/interpreter", "#!/bin/sh\r"])
-def test_a_missing_interpreter_is_told_on_standard_error(run, runner, first):
+@pytest.mark.parametrize(
+    ("first", "exit_code", "why"),
+    [
+        ("#!/no/such/interpreter", 127, "'/no/such/interpreter': No such file or directory"),
+        ("#! \t/no/such/interpreter -x  y ", 127, "'/no/such/interpreter -x  y': No such file or directory"),
+        ("#!/bin/sh\r", 127, "'/bin/sh\\r': No such file or directory"),
+        ("#!/etc/os-release", 126, "'/etc/os-release': Permission denied"),
+        ("#!/etc", 126, "'/etc': Permission denied"),
+    ],
+)
+def test_a_missing_interpreter_is_told_on_standard_error(run, runner, first, exit_code, why):
     found = run(runner, f"{first}\necho never\n")
-    assert found.exit_code in (126, 127)
+    assert (found.exit_code, found.report["signal"]) == (exit_code, None)
     assert found.stdout == b""
-    assert b"script" in found.stderr
+    assert found.stderr.decode().endswith(f"script: cannot execute its interpreter {why}\n")
+    assert b"exec:" not in found.stderr
 
 
-def test_windows_line_ends_are_named_as_the_reason(run):
-    found = run(PYTHON, "#!/bin/sh\r\necho never\r\n")
+def test_an_interpreter_whose_own_is_missing_is_told_too(run, runner, tmp_path):
+    between = tmp_path / "between"
+    between.write_text("#!/no/such/interpreter\n")
+    between.chmod(0o755)
+    found = run(runner, f"#!{between}\necho never\n")
+    assert found.exit_code == 127
+    wanted = f"script: cannot execute its interpreter '{between}': No such file or directory\n"
+    assert found.stderr.decode().endswith(wanted)
+
+
+def test_windows_line_ends_are_named_as_the_reason(run, runner):
+    found = run(runner, "#!/bin/sh\r\necho never\r\n")
     assert b"'/bin/sh\\r'" in found.stderr
     assert b"Windows line ends" in found.stderr
 
@@ -349,28 +375,28 @@ def test_output_is_seen_while_the_script_runs(runner, script):
     ("text", "exit_code", "name"),
     [("trap '' TERM\nwhile :; do sleep 1; done", 137, "SIGKILL"), ("exec sleep 60", 143, "SIGTERM")],
 )
-def test_a_script_past_its_deadline_is_ended(run, text, exit_code, name):
-    found = run(PYTHON, f"#!/bin/sh\necho begun\n{text}", "--timeout", 0.3, "--grace", 0.3)
+def test_a_script_past_its_deadline_is_ended(run, runner, namespace, text, exit_code, name):
+    found = run([*namespace, *runner], f"#!/bin/sh\necho begun\n{text}", "--timeout", 0.3, "--grace", 0.3)
     assert found.stdout == b"begun\n"
     assert found.report["deadline_exceeded"] is True
     assert (found.exit_code, found.report["signal"]) == (exit_code, name)
     assert found.seconds < 10
 
 
-def test_a_script_may_put_its_things_in_order_at_its_deadline(run):
+def test_a_script_may_put_its_things_in_order_at_its_deadline(run, runner):
     text = "#!/bin/sh\ntrap 'echo tidy; exit 7' TERM\nwhile :; do sleep 0.1; done"
-    found = run(PYTHON, text, "--timeout", 0.3, "--grace", 20)
+    found = run(runner, text, "--timeout", 0.3, "--grace", 20)
     assert (found.stdout, found.exit_code, found.report["deadline_exceeded"]) == (b"tidy\n", 7, True)
 
 
-def test_a_script_cannot_forge_its_deadline(run):
-    found = run(PYTHON, "#!/bin/sh\nkill -ALRM $PPID; sleep 0.2; echo still", "--timeout", 50)
+def test_a_script_cannot_forge_its_deadline(run, runner):
+    found = run(runner, "#!/bin/sh\nkill -ALRM $PPID; sleep 0.2; echo still", "--timeout", 50)
     assert (found.stdout, found.report["deadline_exceeded"]) == (b"still\n", False)
 
 
-def test_being_stopped_is_passed_on_and_reported(script):
+def test_being_stopped_is_passed_on_and_reported(runner, script):
     command = [
-        *PYTHON,
+        *runner,
         "--grace",
         "20",
         script("#!/bin/sh\ntrap 'echo bye; exit 4' TERM\necho go\nwhile :; do sleep 0.1; done"),
@@ -395,7 +421,7 @@ def test_as_first_process_the_runner_passes_a_stop_on(runner, script, namespace,
 
 @pytest.mark.parametrize("shell", [name for name in SHELLS if shutil.which(SHELLS[name][0])])
 def test_a_stop_before_all_processes_are_ready_does_not_take_the_report_along(run, shell, namespace, tmp_path):
-    text, last = (PROGRAMS / "runner.sh").read_text(), "conclude() {\n"
+    text, last = (PROGRAMS / "runner.sh").read_text(), "frame() {\n"
     assert last in text
     late = tmp_path / "runner.sh"
     late.write_text(text.replace(last, f"{last} sleep 0.3\n"))

@@ -273,6 +273,7 @@ class OpenShiftEngine(Engine):
             inspection.specification.run.requests.hardware,
             self._settings.report_limit,
             self._settings.thresholds,
+            inspection.specification.run.timeout,
         )
 
     def cancel(self, inspection_id: str) -> None:

@@ -157,7 +157,7 @@ def outcome(pod: Pod) -> Outcome:
     return Outcome(
         exit_code=ending.get("exitCode"),
         reason=reason,
-        oom_killed=ending.get("reason") == "OOMKilled",
+        oom_killed=True if ending.get("reason") == "OOMKilled" else None,  # kubelets do not tell of other processes
         started_at=_begun(pod, CONTAINER),
         finished_at=_moment(ending.get("finishedAt")),
         hostname=pod["metadata"]["name"],
@@ -174,8 +174,9 @@ def account(pod: Pod) -> list[Frame]:
 
 def short_report(inspection: Inspection, pod: Pod) -> dict[str, Any]:
     """The report of a pod's run as far as it is known without its log."""
-    wanted = inspection.specification.run.requests.hardware
-    return report.assemble(account(pod), outcome(pod), inspection.script_sha256 or "", wanted)
+    run = inspection.specification.run
+    sent = inspection.script_sha256 or ""
+    return report.assemble(account(pod), outcome(pod), sent, run.requests.hardware, timeout=run.timeout)
 
 
 def _state(inspection: Inspection, item: int, pods: Sequence[Pod], tried: Tried, attempts: int) -> ItemState:

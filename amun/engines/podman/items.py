@@ -403,12 +403,15 @@ class Items:
         self, run: Run, state: ItemState, container: Container | None, refusal: str | None
     ) -> tuple[ItemState, dict[str, Any]]:
         """Make the report of what the script left in the log and of what podman knows of the container."""
-        hardware = run.inspection.specification.run.requests.hardware
+        asked = run.inspection.specification.run
+        hardware = asked.requests.hardware
         outcome = replace(self._outcome(run, state, container, refusal), weak_limits=state.weak_limits)
         frames = framing.frames(tail.read(self._log(run)))
         sent = run.inspection.script_sha256 or ""
         settings = self._settings
-        document = report.assemble(frames, outcome, sent, hardware, settings.report_limit, settings.thresholds)
+        document = report.assemble(
+            frames, outcome, sent, hardware, settings.report_limit, settings.thresholds, asked.timeout
+        )
         doubted = run.stop_reason is None and outcome.reason in ("PodDeleted", room.REASON)
         if doubted and document["usage"]["ru_utime"] is not None and not document["signal"]:
             outcome = replace(outcome, reason=None)  # the script had ended by itself, and what it said is all there
