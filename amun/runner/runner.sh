@@ -238,8 +238,11 @@ become_script() {
     hint >&2
     look_at_interpreter >&2
     # For what only the kernel finds out, as that the interpreter's own interpreter is missing.
+    # Most shells end then; bash may go on.
     trap 'cannot_execute $? >&2' EXIT
+    [ -z "${BASH_VERSION-}" ] || shopt -s execfail
     exec "$script" >&3 3>&-
+    exit
 }
 
 frame() {
@@ -266,7 +269,7 @@ frame() {
 # does nothing but hold it until it is open here. The number is taken before, or the shell might use it for a moment.
 connect() {
     eval "exec $1</dev/null"
-    until [ -p "/proc/$$/fd/$1" ]; do :; done 3>&- | frame "$2" 3>&- >&4 &
+    while [ -c "/proc/$$/fd/$1" ]; do :; done | { exec 3>&- >&4; frame "$2"; } &
     until [ -p "/proc/$!/fd/0" ]; do [ -e "/proc/$!/fd/0" ] || exit 1; done
     eval "exec $1>/proc/$!/fd/0; reader_$2=$!"
     ours="$ours $!"
@@ -318,11 +321,12 @@ pause() {
 wake() {
     {
         trap '' TERM
+        exec </dev/null >/dev/null 2>&1 3>&- 4>&- 6>&-
         for seconds in "$@"; do
             pause "$seconds"
             kill -ALRM $$
         done
-    } </dev/null >/dev/null 2>&1 3>&- 4>&- 6>&- &
+    } &
     clocks="$clocks $!"
 }
 
@@ -330,7 +334,7 @@ wake() {
 terminate() {
     [ -z "$kill_at" ] || return 0
     after "$grace"
-    kill_at=$after
+    kill_at=$after sent=TERM
     ask
 }
 
@@ -348,7 +352,7 @@ alarm() {
     interrupted=yes
     after 0
     if [ -n "$kill_at" ]; then
-        [ "$after" -lt "$kill_at" ] || kill_all
+        [ "$after" -lt "$kill_at" ] || { sent=KILL && kill_all; }
     elif [ -n "$deadline" ] && [ "$after" -ge "$deadline" ]; then
         deadline_exceeded=true
         terminate
@@ -416,7 +420,8 @@ seconds() {
 
 # The name of the signal that ended the script into `signal`. The code alone does not tell: `exit 137` looks the same. But
 # shells have words for the one and none for the other, which are taken from where they were put: the name of this
-# process, which no other one can change (proc(5)). Of SIGINT and SIGPIPE they say nothing, some not of SIGTERM.
+# process, which no other one can change (proc(5)). Of SIGINT and SIGPIPE they say nothing, some not of SIGTERM,
+# or of what ended while a signal was handled: what was sent from here is known anyway.
 name_signal() {
     signal=
     [ "$exit_code" -gt 128 ] || return
@@ -425,8 +430,7 @@ name_signal() {
         URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
     name=$number
     [ $number -gt $# ] || { shift $((number - 1)) && name=$1; }
-    IFS= read -r words <"/proc/$$/comm"
-    if [ "$words" != waiting ] || { [ $number -eq 15 ] && [ -n "$kill_at" ]; }; then signal=SIG$name; fi
+    if [ "$name_after" != "$name_before" ] || [ "$name" = "$sent" ]; then signal=SIG$name; fi
 } 2>/dev/null
 
 report() {
@@ -451,13 +455,14 @@ leave() {
 # Whoever got a SIGTERM before having said that it ignores it would be lost, so that all are born ignoring it.
 start() {
     exec 4>&1 </dev/null 2>/dev/null
-    kill_at='' deadline='' deadline_exceeded=false pid='' ours='' clocks='' moment=0
+    kill_at='' sent='' deadline='' deadline_exceeded=false pid='' ours='' clocks='' moment=0
     trap '' TERM INT HUP ALRM
     connect 3 stdout
     connect 6 stderr
     trap stop TERM INT HUP
     trap alarm ALRM
     ! printf waiting >/proc/self/comm || exec 2>/proc/self/comm
+    IFS= read -r name_before <"/proc/$$/comm"
     children_time
     user_before=$user system_before=$system
     become_script &
@@ -470,6 +475,10 @@ start() {
 finish() {
     await "$pid"
     exit_code=$code deadline=''
+    # What is in there may break lines, also those of other files.
+    IFS= read -r name_after <"/proc/$$/comm"
+    exec 2>/dev/null
+    printf reports >/proc/self/comm
     children_time
     look
     tell_time
