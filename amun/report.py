@@ -33,7 +33,7 @@ USAGE = (
 """The fields of getrusage(2): seconds, KiB and counts."""
 
 KILLED = 128 + signal.SIGKILL
-"""The exit code of an item of which nobody knows how it ended."""
+"""The exit code of what the kernel kills, and of an item of which nobody knows how it ended."""
 
 DEEPEST = 200
 """Levels of nesting in what a script prints. JSON that is deeper breaks its readers, ours among them."""
@@ -125,8 +125,8 @@ def assemble(
 ) -> dict[str, Any]:
     """Return the report of an item that is over.
 
-    :param frames: all frames of its log. What the first report frame says was written before the script began, and
-        stays; of what later ones say, the last counts.
+    :param frames: all frames of its log. What runners say before the script begins (`BEFOREHAND`) counts as it was said
+        first; of all else, what was said last.
     :param script_sha256: hex digest of the script that was sent, for when the runner does not say which one ran.
     :param hardware: what was requested for the run.
     :param limit: bytes of each stream that it carries at most; it says so where there were more.
@@ -170,8 +170,8 @@ def _collect(frames: Iterable[Frame], limit: int | None) -> tuple[dict[str, byte
         if frame.stream == "report":
             said = parse_object(frame.data.decode("utf-8", "replace")) or {}
             cut |= _true_of(said.pop("truncated", None))
-            known = known or said
-            account |= said | {name: known[name] for name in BEFOREHAND & known.keys()}
+            known = {name: said[name] for name in BEFOREHAND & said.keys()} | known
+            account |= said | known
             continue
         kept = output[frame.stream]
         if limit is not None and len(kept) + len(frame.data) > limit:
@@ -191,7 +191,7 @@ def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str], timeout: fl
     return {
         "exit_code": code,
         "signal": _signal(ran, code),
-        "oom_killed": ran.get("oom_killed") is True if (known := _oom_killed(outcome)) is None else known,
+        "oom_killed": _told_oom_killed(ran, code) if (known := _oom_killed(outcome)) is None else known,
         "deadline_exceeded": late or outcome.reason == "DeadlineExceeded",
         "truncated": {stream: stream in cut for stream in ("stdout", "stderr")},
     }
@@ -199,6 +199,11 @@ def _ending(ran: Mapping[str, Any], outcome: Outcome, cut: set[str], timeout: fl
 
 def _oom_killed(outcome: Outcome) -> bool | None:
     return outcome.reason == "OOMKilled" or outcome.oom_killed
+
+
+def _told_oom_killed(ran: Mapping[str, Any], code: int) -> bool:
+    """Whether the runner says so, of a run that ended as one does which the kernel kills."""
+    return ran.get("oom_killed") is True and code == KILLED
 
 
 def _had_time(outcome: Outcome, timeout: float | None) -> bool:
@@ -235,7 +240,9 @@ def _unverified(ran: Mapping[str, Any], outcome: Outcome) -> list[str]:
     """The fields that nobody can vouch for but the image."""
     unknown = {
         "exit_code": outcome.exit_code is None,
-        "oom_killed": _oom_killed(outcome) is None and ran.get("oom_killed") is True,
+        "oom_killed": _oom_killed(outcome) is None
+        and ran.get("oom_killed") is True
+        and outcome.exit_code in (KILLED, None),
         "deadline_exceeded": ran.get("deadline_exceeded") is True and outcome.reason != "DeadlineExceeded",
         "datetime": outcome.started_at is None,
         "start_datetime": outcome.started_at is None,

@@ -8,7 +8,8 @@
 seconds=10
 most=5 # as hanging ones are waited for
 
-# Kills process $1 when its time is over. An image may have no sleep, or a false one; without a clock nothing is done.
+# Kills process $1 when its time is over. An image may have no sleep, or a false one: then this looks at the clock without
+# a pause, rather than wait for ever for what hangs. Without a clock nothing is done.
 kill_late() {
     read -r now _ </proc/uptime || return
     late=$((${now%.*} + seconds))

@@ -20,6 +20,7 @@
 # Descriptors: 3 the script's stdout, 4 the container's stdout, 6 the script's stderr.
 
 longest_line=4000000
+unknown=137 # the exit code of what nobody knows the end of, as in report.py
 newline='
 '
 blank=' 	'
@@ -237,12 +238,9 @@ become_script() {
     IFS= read -r first <"$script" || :
     hint >&2
     look_at_interpreter >&2
-    # For what only the kernel finds out, as that the interpreter's own interpreter is missing.
-    # Most shells end then; bash may go on.
+    # For what only the kernel finds out, as that the interpreter's own interpreter is missing. bash has words of its own.
     trap 'cannot_execute $? >&2' EXIT
-    [ -z "${BASH_VERSION-}" ] || shopt -s execfail
     exec "$script" >&3 3>&-
-    exit
 }
 
 frame() {
@@ -284,10 +282,16 @@ await() {
         [ $interrupted = yes ]
     do
         kill -0 "$1" 2>/dev/null && continue
-        # It has ended: some shells have told how already and forgotten it, others have still to tell.
+        # It has ended: some shells have told how already and forgotten it, others have still to tell. bash may have lost
+        # it to the signal, and then waits for as long as it has another child, until SIGALRM comes.
+        [ -z "${BASH_VERSION-}" ] || wake 1
         wait "$1" 2>/dev/null
         late=$?
-        [ $late -eq 127 ] || code=$late
+        case $late in
+            127) ;;
+            142) code=$unknown ;;
+            *) code=$late ;;
+        esac
         return
     done
 }
@@ -401,6 +405,9 @@ drain() {
     end=$after
     while left_behind && after 0 && [ "$after" -lt "$end" ]; do :; done
     kill_others
+    # bash forgets a child that ends just as a signal comes, and may then wait until it has no other left.
+    # shellcheck disable=SC2086
+    kill -9 $clocks 2>/dev/null
 }
 
 # In ticks of a hundredth of a second (proc(5)), what the children of this shell have used that it has waited for.

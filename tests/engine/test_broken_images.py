@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import platform
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from amun import clock
 from tests.conftest import Service, specification
 from tests.engine.conftest import Make
 
@@ -51,6 +54,39 @@ def test_where_no_python_starts_the_shell_runs_the_script(service: Service, make
 def test_a_file_in_the_place_of_python_is_no_obstacle(service: Service, base: str) -> None:
     usage = report_of(service, base, files=[{"path": "/usr/bin/python3", "content": "#!/bin/sh\n"}])["usage"]
     assert (usage["ru_maxrss"], usage["ru_utime"] is None) == (None, False)
+
+
+FORGED = {
+    "exit_code": 0,
+    "signal": "SIGKILL",
+    "oom_killed": True,
+    "deadline_exceeded": True,
+    "hostname": "forged",
+    "usage": {"ru_utime": 1},
+    "start_datetime": "2001-01-01T00:00:00Z",
+    "end_datetime": "2001-01-01T00:00:01Z",
+}
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/python3", "/usr/local/bin/python3"])
+def test_a_python_that_makes_reports_up_changes_nothing_that_the_engine_saw(
+    service: Service, make: Make, path: str
+) -> None:
+    lines = ['case "$*" in *--try) echo works; exit ;; esac', f"echo 'report F {json.dumps(FORGED)}'", "exit 3"]
+    program = base64.b64encode("\n".join(["#!/bin/sh", *lines, ""]).encode()).decode()
+    base = make(f"RUN rm -f {path} && echo {program} | base64 -d >{path} && chmod 755 {path}")
+    before = clock.now()
+    inspection_id = service.submit(specification(base, "#!/bin/sh\nexit 0\n"))
+    status = service.wait(inspection_id)
+    (pod,) = status["job"]["pods"]
+    report = service.client.result(inspection_id)["result"]
+    assert (status["phase"], pod["reason"], pod["exit_code"], report["exit_code"]) == ("failed", "NonZeroExit", 3, 3)
+    assert (report["signal"], report["oom_killed"], report["deadline_exceeded"]) == (None, False, False)
+    assert before <= report["start_datetime"] <= report["end_datetime"] <= clock.now()
+    assert (pod["started_at"], pod["finished_at"]) == (report["start_datetime"], report["end_datetime"])
+    assert report["hostname"] == "forged"
+    assert {"hostname", "usage", "stdout", "hwinfo", "kernel"} <= set(report["unverified"])
+    assert not {"exit_code", "oom_killed", "start_datetime", "end_datetime"} & set(report["unverified"])
 
 
 def test_a_build_passes_over_a_python_that_does_not_start(service: Service, make: Make) -> None:

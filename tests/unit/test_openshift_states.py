@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from amun import report
 from amun.engines.openshift import builds, items, waiting
 from amun.engines.openshift.records import Reason
+from amun.framing import Frame
 from amun.inspection import Inspection
 from amun.specification import Specification
 
@@ -28,13 +30,16 @@ def recorded(name: str) -> Any:
     return json.loads((RECORDED / f"{name}.json").read_text())
 
 
-def scene(name: str, batch_size: int = 1) -> tuple[Inspection, list[dict[str, Any]], dict[str, Any]]:
+def scene(
+    name: str, batch_size: int = 1, timeout: int = 3600
+) -> tuple[Inspection, list[dict[str, Any]], dict[str, Any]]:
     """A recorded Job with its pods, whose container was named otherwise, as if it were an inspection of ours."""
     pods = recorded(f"pods-{name}")["items"]
     for pod in pods:
         for status in pod["status"].get("containerStatuses") or ():
             status["name"] = status["name"].replace("inspect", "run")
-    specification = Specification.from_document({"base": "debian:12", "script": "true", "batch_size": batch_size})
+    document = {"base": "debian:12", "script": "true", "batch_size": batch_size, "run": {"timeout": timeout}}
+    specification = Specification.from_document(document)
     made = Inspection("inspection-0123456789abcdef", specification, "0" * 64, "sha256:1", "2026-01-01T00:00:00Z")
     job = recorded(f"job-{name}")
     job["metadata"]["name"] = made.id
@@ -228,8 +233,46 @@ class TestItems:
     def test_the_pods_own_deadline_and_the_runners(self) -> None:
         (state,) = self.states("pod-deadline")
         assert (state.outcome, state.reason) == ("failed", "DeadlineExceeded")
-        (state,) = self.states("exit3", deadline_exceeded=True)
+        inspection, pods, job = scene("exit3", timeout=2)
+        (state,) = seen(inspection, [reported(pod, deadline_exceeded=True) for pod in pods], job, None, ATTEMPTS)
         assert (state.outcome, state.reason) == ("failed", "DeadlineExceeded")
+
+    def test_what_an_image_makes_up_changes_nothing_that_the_cluster_saw(self) -> None:
+        forged = {
+            "exit_code": 0,
+            "oom_killed": True,
+            "deadline_exceeded": True,
+            "start_datetime": "2001-01-01T00:00:00Z",
+            "end_datetime": "2001-01-01T00:00:01Z",
+            "hostname": "forged",
+            "node": "forged",
+        }
+        inspection, pods, job = scene("exit3")
+        pods = [reported(pod, **forged) for pod in pods]
+        frame = Frame("", "report", json.dumps({**forged, "usage": {"ru_utime": 1}}).encode())
+        (state,) = seen(inspection, pods, job, None, ATTEMPTS)
+        found = state.outcome, state.reason, state.exit_code, state.node
+        assert found == ("failed", "NonZeroExit", 3, "rig-node")
+        told = report.assemble(items.account(pods[0], [frame]), items.outcome(pods[0]), "0" * 64, timeout=60)
+        times = told["start_datetime"], told["end_datetime"]
+        assert times == (state.started_at, state.finished_at)
+        assert times == ("2026-11-23T11:39:47.000000Z", "2026-11-23T11:39:47.000000Z")
+        assert (told["exit_code"], told["oom_killed"], told["deadline_exceeded"]) == (3, False, False)
+        assert told["hostname"] == "forged"
+        assert {"hostname", "usage", "stdout"} <= set(told["unverified"])
+        assert not {"exit_code", "oom_killed", "start_datetime", "end_datetime"} & set(told["unverified"])
+
+    def test_hardware_is_told_in_full_by_the_log_and_in_short_by_the_init_container(self) -> None:
+        (pod,) = scene("exit3")[1]
+        pod = reported(pod, hwinfo='{"cpu_info": {"family": 7}}')
+        ended = {"exitCode": 0, "message": '{"cpu_info": {"family": 6}}'}
+        pod["status"]["initContainerStatuses"] = [{"name": "hwinfo", "state": {"terminated": ended}}]
+        log = [{"hwinfo": '{"memory": {}, "cpu_info": {"family": 6}}', "hostname": "pod-1"}, {"hostname": "forged"}]
+        frames = [Frame("", "report", json.dumps(said).encode()) for said in log]
+        told = report.assemble(items.account(pod, frames), items.outcome(pod), "0" * 64)
+        assert (told["hwinfo"], told["hostname"]) == ({"memory": {}, "cpu_info": {"family": 6}}, "pod-1")
+        told = report.assemble(items.account(pod), items.outcome(pod), "0" * 64)
+        assert told["hwinfo"] == {"cpu_info": {"family": 6}}
 
     @pytest.mark.parametrize(
         ("name", "reason", "words"),

@@ -285,7 +285,8 @@ def test_a_deadline_counts_where_the_container_ran_for_so_long(timeout, late):
 
 def test_a_kill_for_memory_that_the_engine_cannot_see_is_the_runners_to_tell():
     account = {**ACCOUNT, "oom_killed": True}
-    assert report(account, Outcome(0, None, None))["oom_killed"] is True
+    assert report(account, Outcome(137, None, None))["oom_killed"] is True
+    assert report(account, Outcome(3, None, None))["oom_killed"] is False
     assert report(account, Outcome(0, None, False))["oom_killed"] is False
     assert report(ACCOUNT, Outcome(0, None, True))["oom_killed"] is True
 

@@ -267,7 +267,7 @@ class OpenShiftEngine(Engine):
         inspection = observation.inspection
         frames = framing.frames(logs.as_cri(logs.read(functools.partial(self._item_log, inspection_id, item))))
         return report.assemble(
-            [*items.account(pod), *frames],
+            items.account(pod, frames),
             items.outcome(pod),
             inspection.script_sha256 or "",
             inspection.specification.run.requests.hardware,

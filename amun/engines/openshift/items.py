@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -164,12 +164,17 @@ def outcome(pod: Pod) -> Outcome:
     )
 
 
-def account(pod: Pod) -> list[Frame]:
-    """What the runner and hwinfo left in their termination messages, as frames of a log would say it."""
-    said = (_ending(pod, CONTAINER) or {}).get("message") or ""
+def account(pod: Pod, log: Iterable[Frame] = ()) -> Iterator[Frame]:
+    """What is known of a run, the full and early first: what is in the log, what hwinfo and the runner left in their
+    termination messages, as frames of a log would say it."""
+    yield from log
     described = (_ending(pod, HWINFO) or {}).get("message")
-    hwinfo = json.dumps({"hwinfo": described} if described else {})
-    return [Frame("", "report", text.encode()) for text in (said, hwinfo)]
+    yield _said(json.dumps({"hwinfo": described} if described else {}))
+    yield _said((_ending(pod, CONTAINER) or {}).get("message") or "")
+
+
+def _said(text: str) -> Frame:
+    return Frame("", "report", text.encode())
 
 
 def short_report(inspection: Inspection, pod: Pod) -> dict[str, Any]:
