@@ -244,6 +244,12 @@ def test_what_the_engine_saw_is_no_matter_of_frames():
     assert verdict(found, SEEN).reason == "NonZeroExit"
 
 
+def test_a_run_does_not_end_before_it_began():
+    short = Outcome(3, None, False, "2026-11-23T12:00:00.361246Z", "2026-11-23T12:00:00.360772Z")
+    found = assemble([], short, SHA)
+    assert found["start_datetime"] == found["end_datetime"] == short.started_at
+
+
 def test_what_only_the_image_says_is_called_unverified():
     found = assemble(log(account=ACCOUNT), SEEN, SHA, timeout=60)["unverified"]
     assert {"usage", "hostname", "stdout", "stderr", "hwinfo", "kernel", "signal", "packages"} <= set(found)
