@@ -55,7 +55,7 @@ def _index() -> Sequence[Check]:
     found = buildenvironment.find()
     if not buildenvironment.has_password(found):
         return ()
-    why = "It asks for a password, which builds on a cluster are not given: what is built could read it."
+    why = "It asks for a password, and builds on a cluster are not given this machine's: what is built could read it."
     remedy = "run an index proxy that adds the password and asks for none, and let specifications name that"
     return [Check("package index", False, found.summary(), why, remedy, needed=False)]
 

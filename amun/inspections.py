@@ -104,7 +104,7 @@ class Inspections:
     def _read(self, document: Mapping[str, Any]) -> tuple[Specification, tuple[Login, ...]]:
         """The specification without the passwords in its URLs, and those."""
         Specification.from_document(document)  # or what is wrong with it
-        kept, asked_with = logins.split(document, json_path, taken=self._whole.takes_logins)
+        kept, asked_with = logins.split(document, json_path)
         return Specification.restore(kept, self._settings.defaults), asked_with
 
     def _context(self, specification: Specification, asked_with: tuple[Login, ...]) -> Mapping[str, bytes]:

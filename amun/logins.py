@@ -41,22 +41,17 @@ class Login:
     password: str
 
 
-def split(
-    document: Mapping[str, Any], json_path: Callable[[Path], str], taken: bool = True
-) -> tuple[Mapping[str, Any], tuple[Login, ...]]:
+def split(document: Mapping[str, Any], json_path: Callable[[Path], str]) -> tuple[Mapping[str, Any], tuple[Login, ...]]:
     """Return a valid specification without what its URLs are asked with, and that.
 
-    Raises `InvalidSpecification` for a host with two of them, for characters that a netrc file cannot hold, and for any
-    where they are not `taken`.
+    Raises `InvalidSpecification` for a host with two of them, and for characters that a netrc file cannot hold.
     """
     found: dict[str, tuple[Login, Path]] = {}
     problems: list[Problem] = []
 
     def note(path: Path, login: Login) -> None:
         kept, where = found.setdefault(login.host, (login, path))
-        if not taken:
-            problems.append(Problem(json_path(path), "must not have a user or password: no build here is given any"))
-        elif not (_is_fit(login.user) and (login.password == "" or _is_fit(login.password))):
+        if not (_is_fit(login.user) and (login.password == "" or _is_fit(login.password))):
             message = "must have a user, or a user and password, without white space, quotation marks or backslashes"
             problems.append(Problem(json_path(path), message))
         elif kept != login:

@@ -185,6 +185,7 @@ def build_config(
     arguments: Mapping[str, str],
     sources: Sequence[str],
     secret: bool,
+    asked_with: str | None,
     build: Build,
     node_selector: Mapping[str, str],
     devices: Mapping[str, str],
@@ -192,6 +193,7 @@ def build_config(
 ) -> dict[str, Any]:
     """The BuildConfig of an environment; `sources` hold the files of its context: Secrets or ConfigMaps.
 
+    `asked_with` names the Secret of what its build asks hosts with, which becomes no part of the image.
     `base` stands in for the Dockerfile's own base image.
     """
     return _render(
@@ -204,6 +206,7 @@ def build_config(
         arguments=[{"name": name, "value": value} for name, value in sorted(arguments.items())],
         sources=sources,
         secret=secret,
+        asked_with=asked_with,
         resources=resources(build.requests, devices, disk),
         timeout=build.timeout,
         cache=build.cache,

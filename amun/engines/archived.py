@@ -34,7 +34,6 @@ class Archived(Engine):
 
     def __init__(self, inner: Engine, archive: Archive) -> None:
         self.name = inner.name  # type: ignore[misc]
-        self.takes_logins = inner.takes_logins  # type: ignore[misc]
         self.inner = inner
         self._archive = archive
         self._keeper = Keeper(archive, inner)

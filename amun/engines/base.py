@@ -60,9 +60,6 @@ class Engine(ABC):
 
     name: ClassVar[str]
 
-    takes_logins: ClassVar[bool] = True
-    """Whether a build can be given what it asks hosts with (`Submission.logins`)."""
-
     # -- asked by the API ---------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -20,6 +20,7 @@ from amun.engines.openshift import logs, names
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.errors import EngineUnavailable, Infeasible, RequestTooLarge
 from amun.inspection import Observation
+from amun.manifests import DISK
 from amun.settings import Settings
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.rights import EVERYTHING
@@ -419,7 +420,8 @@ def test_run_pods_keep_the_restricted_standard_whatever_is_asked_for(make: Make)
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
     for container in pod["initContainers"] + pod["containers"]:
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-        assert container["resources"]["limits"] == container["resources"]["requests"]
+        limits, requests = container["resources"]["limits"], container["resources"]["requests"]
+        assert limits | {DISK: "0"} == requests  # what is written to disk is a limit alone
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lab"
     labels = job["spec"]["template"]["metadata"]["labels"]
     assert labels["amun/egress"] == "closed"

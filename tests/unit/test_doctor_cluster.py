@@ -42,7 +42,9 @@ def test_who_may_everything_can_work(
     server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, checks = looked(server, "admin", tmp_path, capsys, monkeypatch)
-    assert (code, [name for name, check in checks.items() if not check["ok"]]) == (0, ["limits"])
+    assert (code, [name for name, check in checks.items() if not check["ok"]]) == (0, ["limits", "build logs"])
+    assert "oc logs" in checks["build logs"]["why"]
+    assert "4.10" in checks["build logs"]["why"]
     assert "AMUN_BUILD_PIDS_LIMIT" in checks["limits"]["why"]
     assert checks["cluster"]["chosen"] == server.url
 

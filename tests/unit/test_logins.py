@@ -109,16 +109,6 @@ def refused(document: dict[str, Any]) -> list[str]:
     return [problem.path for problem in caught.value.details]
 
 
-def test_where_no_build_is_given_any_a_password_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guarded = Guarded(tmp_path)
-    monkeypatch.setattr(type(guarded.engine), "takes_logins", False)
-    for query in ("", "?dry_run=true"):
-        answer = guarded.ask("alice", "POST", f"/api/v1/inspect{query}", json={**DOCUMENT, **PLACES["pep508"]})
-        assert answer.status_code == 400
-        assert [each["path"] for each in answer.json()["details"]] == ["python_packages[0]"]
-        assert WITH not in answer.text
-
-
 def test_one_host_is_asked_with_one_user_and_password() -> None:
     same = [f"a{number} @ https://u:p@host.example:{number}/x" for number in (1, 2)]
     kept, found = logins.split({"python_packages": same}, json_path)

@@ -19,6 +19,7 @@ from amun.engines.openshift.declarations import Declarations
 from amun.engines.openshift.environments import DOCKERFILE, Environments, parts
 from amun.engines.openshift.images import Images
 from amun.engines.openshift.jobs import Jobs
+from amun.engines.openshift.logins import Logins
 from amun.engines.openshift.nodes import Placement
 from amun.inspection import BuildState, Inspection, Submission
 from amun.settings import Settings
@@ -59,7 +60,8 @@ class Sent:
         return {**whole, "metadata": {**document["metadata"], "uid": "0-1-2-3"}}
 
     def get(self, kind: Any, name: str) -> dict[str, Any]:
-        return self.documents[kind.kind, name]
+        kept = self.documents[kind.kind, name]
+        return {**kept, "metadata": {**kept["metadata"], "uid": "0-1-2-3"}}
 
     def list(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
         return []
@@ -96,7 +98,7 @@ def sent() -> dict[str, dict[str, Any]]:
         "2026-01-01T00:00:00.000000Z",
         "somebody",
     )
-    made = Environments(sent, placement, Images(sent), settings.build_storage_limit)
+    made = Environments(sent, placement, Images(sent), Logins(sent), settings.build_storage_limit)
     Declarations(sent, made).declare(Submission(inspection, specification.script.encode(), context))
     kept = sent.get(kinds.CONFIG_MAPS, inspection.id)
     record = records.from_document({**kept, "metadata": {**kept["metadata"], "uid": "4-5-6", "resourceVersion": "1"}})

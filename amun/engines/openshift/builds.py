@@ -40,6 +40,9 @@ CANCELLED = "Cancelled"
 GENERIC = frozenset({"", "GenericBuildFailed"})
 """Reasons that say nothing: the log is asked (`blame`)."""
 
+OWN_REASONS = frozenset({"Cancelled", "DeadlineExceeded", "OutOfMemoryKilled", waiting.STORAGE})
+"""Reasons of failed builds of which their logs say nothing."""
+
 PULL = frozenset({"PullBuilderImageFailed", "InvalidImageReference"})
 
 
@@ -290,6 +293,13 @@ def explained(state: BuildState, failure: buildlog.Failure) -> BuildState:
     """A failed build with what its whole log says of why."""
     reason = state.reason if state.reason == "ErrImagePull" else failure.reason
     return _with(state, reason=reason, message=failure.message)
+
+
+def unquoted(state: BuildState) -> BuildState:
+    """A failed build without what its last lines say of why: they may have what nobody should read."""
+    if state.outcome != "failed" or state.reason in OWN_REASONS:
+        return state
+    return _with(state, message="The build failed; its log says why.")
 
 
 def _wrote_too_much(build: Document) -> bool:

@@ -24,6 +24,18 @@ LIMITS = Check(
 )
 """What no object that Amun may make can limit."""
 
+LOGS = Check(
+    "build logs",
+    False,
+    "masked by Amun alone",
+    "What Amun shows hides values of environment variables and passwords in URLs. A build's own log on the cluster (oc"
+    " logs, log collections) has those values, and what packages print of passwords. Clusters before OpenShift 4.10 do"
+    " not give builds passwords at all.",
+    "let only those read logs of pods and Secrets in this namespace who may know what is in them",
+    needed=False,
+)
+"""What Amun cannot hide from whoever may look at the cluster's own objects."""
+
 
 def look(settings: Settings) -> list[Check]:
     """All that can be told, most important first."""
@@ -55,6 +67,7 @@ def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
     remedy = "apply openshift/base/inspections there: until then builds run the triggers (ONBUILD) of base images"
     yield _rights(cluster, "… to look up base images", where, rights.BASES, remedy, needed=False)
     yield LIMITS
+    yield LOGS
     yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
     if _by_token(settings):
         remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"

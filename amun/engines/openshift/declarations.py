@@ -31,7 +31,7 @@ class Declarations:
         inspection = submission.inspection
         secret = records.to_secret(submission)  # refuses what is too large before all else
         self._environments.check(submission.context)
-        claim = self._environments.claim(inspection, submission.context)
+        claim = self._environments.claim(inspection, submission.context, submission.logins)
         record = Record(inspection, claim.name, claim.uid, claim.cached)
         try:
             with contextlib.suppress(AlreadyThere):

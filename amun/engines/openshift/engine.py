@@ -26,14 +26,16 @@ from ...masking import Mask
 from ...settings import Settings
 from ...specification import Hardware
 from ..base import Engine, Queue, check_item
-from . import builds, items, kinds, logs, lost, names, nodes, records, rights, waiting
+from . import builds, items, kinds, logs, lost, names, nodes, records, rights
 from .cache import Document
 from .cluster import Changed, Cluster, NotFound, Refused, connect
 from .declarations import Declarations, check_id
 from .environments import Environments
+from .forgetting import Forgetting
 from .images import Images, Unusable
 from .index import Index
 from .jobs import Jobs, built
+from .logins import Logins
 from .nodes import Placement
 from .observing import observe
 from .patience import Patience
@@ -43,9 +45,6 @@ from .views import Asking, Snapshot, View, Watching
 
 TOGETHER = 100
 """Inspections that are looked at by one set of requests: their names have to fit into an address."""
-
-OWN_REASONS = frozenset({"Cancelled", "DeadlineExceeded", "OutOfMemoryKilled", waiting.STORAGE})
-"""Reasons of failed builds of which their logs say nothing."""
 
 SETTLE = 0.05
 """Seconds for which changes are gathered before the controller looks again."""
@@ -60,15 +59,11 @@ ADOPTED = 10_000
 IMAGE_WITHIN = 60.0
 """Seconds in which the node's runtime gets an image that its ImageStream has, or never will."""
 
-LOG_WITHIN = 60.0
-"""Seconds after its end in which the log of a Build can be read, or never can: its node may be gone."""
-
 
 class OpenShiftEngine(Engine):
     """One namespace of a cluster that serves build.openshift.io. Any number of processes may use it."""
 
     name = "openshift"
-    takes_logins = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -86,7 +81,16 @@ class OpenShiftEngine(Engine):
 
     @functools.cached_property
     def _environments(self) -> Environments:
-        return Environments(self.cluster, self._placement, self._images, self._settings.build_storage_limit)
+        limit = self._settings.build_storage_limit
+        return Environments(self.cluster, self._placement, self._images, self._logins, limit)
+
+    @functools.cached_property
+    def _logins(self) -> Logins:
+        return Logins(self.cluster)
+
+    @functools.cached_property
+    def _forgetting(self) -> Forgetting:
+        return Forgetting(self._logins, self._environments)
 
     @functools.cached_property
     def _declarations(self) -> Declarations:
@@ -214,11 +218,13 @@ class OpenShiftEngine(Engine):
             observation = self.observe(inspection_id)
             return status.verdict(observation).over or observation.build.outcome is not None
 
+        # Logs are kept before passwords are forgotten: who finds these no more finds the log that was kept.
+        mask = Mask(self._logins.words(record.environment) or () if record.inspection.private else ())
         kept = self._kept_log(record)
-        if kept:
+        if kept is not None:
             return Mask().stream(iter([kept]), offset)
         changes = self._changes(kinds.BUILDS, f"{names.BUILD_CONFIG}={record.environment}")
-        return Mask().stream(logs.follow(opened, over, changes) if follow else logs.read(opened), offset)
+        return mask.stream(logs.follow(opened, over, changes) if follow else logs.read(opened), offset)
 
     def _changes(
         self, kind: Resource, selector: str, matters: Callable[[Document], bool] = lambda _: True
@@ -228,11 +234,11 @@ class OpenShiftEngine(Engine):
     def _build_of(self, record: Record) -> builds.Document | None:
         return builds.decisive(self._view.builds(record.environment), record.inspection)
 
-    def _kept_log(self, record: Record) -> bytes:
-        """What was kept of the log of a Build that Amun has ended, and whose pod went with it."""
+    def _kept_log(self, record: Record) -> bytes | None:
+        """What was kept of the log of a Build that Amun has ended, whose pod went with it, or that had passwords."""
         last = self._build_of(record)
-        if last is None or builds.stopped(last) is None or builds.ongoing(last):
-            return b""
+        if last is None or builds.ongoing(last) or (builds.stopped(last) is None and not record.inspection.private):
+            return None
         return self._environments.kept_log(last["metadata"]["name"])
 
     def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
@@ -485,12 +491,12 @@ class OpenShiftEngine(Engine):
 
     def _explained(self, inspection_id: str, build: BuildState) -> BuildState:
         """A failed build says why by its whole log; the Build itself has but its last lines."""
-        if build.outcome != "failed" or build.reason in OWN_REASONS:
+        if build.outcome != "failed" or build.reason in builds.OWN_REASONS:
             return build
         try:
             text = b"".join(self.build_log(inspection_id)).decode(errors="replace")
         except EngineUnavailable:
-            if (clock.between(build.finished_at, clock.now()) or LOG_WITHIN) < LOG_WITHIN:
+            if (clock.between(build.finished_at, clock.now()) or logs.WITHIN) < logs.WITHIN:
                 raise
             text = ""
         return builds.explained(build, buildlog.failed_step(text)) if text else build
@@ -504,6 +510,8 @@ class OpenShiftEngine(Engine):
                 name = build["metadata"]["labels"].get(names.BUILD_CONFIG, "")
                 if names.generation(name) and name not in wanted:
                     self._stop_build(build)
+            known = {one.environment for one in self._watching.records() if one.inspection.private}
+            self._forgetting.tend(known, wanted, self._view.builds)
         self._retention.expire()
 
     def _adopt(self, record: Record) -> None:

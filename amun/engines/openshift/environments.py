@@ -15,7 +15,7 @@ import contextlib
 import gzip
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
@@ -24,10 +24,13 @@ from ... import clock, dockerfile, manifests
 from ...allowance import Allowance, largest
 from ...errors import RequestTooLarge
 from ...inspection import Inspection
+from ...logins import Login
 from ...logs import logger
+from ...masking import Mask
 from . import builds, kinds, logs, names, records
 from .cluster import SEEN_WITHIN, AlreadyThere, Cluster, Refused
 from .images import Images
+from .logins import Logins
 from .nodes import Placement
 from .records import LARGEST, Record
 
@@ -61,11 +64,12 @@ class Claim(NamedTuple):
 class Environments:
     """Makes environments' objects; keeps nothing that it could not find again."""
 
-    def __init__(self, cluster: Cluster, placement: Placement, images: Images, disk: int) -> None:
+    def __init__(self, cluster: Cluster, placement: Placement, images: Images, logins: Logins, disk: int) -> None:
         """`disk` is what a build may write, in bytes."""
         self._cluster = cluster
         self._disk = disk
         self._images = images
+        self._logins = logins
         self._placement = placement
         self._asked: TTLCache[str, bool] = TTLCache(math.inf, SEEN_WITHIN)
         self._just_asked: TTLCache[str, bool] = TTLCache(math.inf, JUST_NOW)
@@ -94,18 +98,24 @@ class Environments:
         tags = ((stream or {}).get("status") or {}).get("tags") or ()
         return any(item.get("image") == digest for tag in tags for item in tag.get("items") or ())
 
-    def claim(self, inspection: Inspection, context: Mapping[str, bytes]) -> Claim:
-        """Find the environment of an inspection, or declare it. Raises `RequestTooLarge`."""
+    def claim(self, inspection: Inspection, context: Mapping[str, bytes], asked_with: Sequence[Login] = ()) -> Claim:
+        """Find the environment of an inspection, or declare it. Raises `RequestTooLarge`.
+
+        Where the image is gone whose build was given passwords, it can only be built again as another one.
+        """
         there = self._generations(inspection.environment)
         current = self._current(there) if inspection.specification.build.cache else None
         if current is not None:
             name = current["metadata"]["name"]
-            return Claim(name, current["metadata"]["uid"], cached=self._has_image(name))
+            cached = self._has_image(name)
+            if cached or not asked_with:
+                return Claim(name, current["metadata"]["uid"], cached)
         newest = max((names.generation(one["metadata"]["name"]) for one in there), default=0)
         for generation in range(newest + 1, newest + MOST_GENERATIONS):
             name = names.environment(inspection.environment, generation)
             try:
-                return Claim(name, self._declare(name, inspection, context), cached=False, declared=True)
+                uid = self._declare(name, inspection, context, asked_with)
+                return Claim(name, uid, cached=False, declared=True)
             except AlreadyThere:
                 if inspection.specification.build.cache:  # somebody else was first: so it is there now
                     made = self._cluster.get(kinds.CONFIG_MAPS, name)
@@ -135,7 +145,9 @@ class Environments:
         """Raise `RequestTooLarge` for what no build on a cluster can be given."""
         parts(context)
 
-    def _declare(self, name: str, inspection: Inspection, context: Mapping[str, bytes]) -> str:
+    def _declare(
+        self, name: str, inspection: Inspection, context: Mapping[str, bytes], asked_with: Sequence[Login]
+    ) -> str:
         """Keep a build context: the object that says that it is there comes last. Returns its uid."""
         labels = names.labels(names.CONTEXT, **{names.ENVIRONMENT: names.short(inspection.environment)})
         secrets = parts(context)
@@ -144,6 +156,8 @@ class Environments:
                 document = records.secret(names.part(name, number), {**labels, names.KIND: names.PART}, part)
                 self._cluster.create(kinds.SECRETS, document)
         annotations = {names.CREATED: inspection.created, names.SECRETS: str(len(secrets))}
+        if asked_with:
+            annotations[names.ASKED_WITH] = self._logins.keep(name, inspection, asked_with)
         metadata = {"name": name, "labels": labels, "annotations": annotations}
         uid: str = self._cluster.create(kinds.CONFIG_MAPS, {"metadata": metadata, "immutable": True})["metadata"]["uid"]
         return uid
@@ -191,7 +205,7 @@ class Environments:
         base = self._images.pin_soon(dockerfile.base(recipe))
         if base is None:
             logger.warning("base image cannot be looked up, its triggers run", environment=name)
-        sources, secret = self._sources(context, owner, recipe, base)
+        sources, secret = self._sources(context, recipe, base)
         documents = {
             kinds.IMAGE_STREAMS: manifests.image_stream(name, labels, owner),
             kinds.BUILD_CONFIGS: manifests.build_config(
@@ -203,6 +217,7 @@ class Environments:
                 arguments=dockerfile.build_arguments({"Dockerfile": recipe}),
                 sources=sources,
                 secret=secret,
+                asked_with=self._logins.adopt(context),
                 build=specification.build,
                 node_selector=self._placement.selector(specification.build.requests.hardware),
                 devices=self._placement.devices(specification.build.requests.hardware),
@@ -216,15 +231,17 @@ class Environments:
                 continue
 
     def _recipe(self, context: Mapping[str, Any]) -> bytes:
-        """The Dockerfile of a build context."""
+        """The Dockerfile of a build context; the Secret that has it becomes the environment's own."""
         kept = context.get("binaryData")  # of an earlier version
         if kept is None:
-            kept = self._cluster.get(kinds.SECRETS, names.part(context["metadata"]["name"], 0))["data"]
+            kept = self._adopt_part(context, 0)["data"]
         return base64.b64decode(kept[DOCKERFILE])
 
-    def _sources(
-        self, context: Mapping[str, Any], owner: Mapping[str, Any], recipe: bytes, base: str | None
-    ) -> tuple[list[str], bool]:
+    def _adopt_part(self, context: Mapping[str, Any], number: int) -> dict[str, Any]:
+        name, uid = context["metadata"]["name"], context["metadata"]["uid"]
+        return self._cluster.patch(kinds.SECRETS, names.part(name, number), records.owned(name, uid))
+
+    def _sources(self, context: Mapping[str, Any], recipe: bytes, base: str | None) -> tuple[list[str], bool]:
         """The objects that the builder is to have a build context from, and whether these are Secrets.
 
         The builder copies them into the directory of the context, over the ``Dockerfile`` that it wrote there: that of
@@ -235,12 +252,12 @@ class Environments:
         if "binaryData" in context:  # of an earlier version
             return [name, *(names.part(name, n) for n in range(1, names.number(context, names.PARTS) + 1))], False
         sources = [names.part(name, number) for number in range(names.number(context, names.SECRETS))]
-        for source in sources:
-            self._cluster.patch(kinds.SECRETS, source, records.owned(name, owner["uid"]))
+        for number in range(1, len(sources)):  # the first is its own already (`_recipe`)
+            self._adopt_part(context, number)
         built = recipe if base is None else dockerfile.rebased(recipe, base)
         own = names.part(name, len(sources))
         document = records.secret(own, names.labels(names.PART), {"Dockerfile": built})
-        document["metadata"] |= records.owned(name, owner["uid"])["metadata"]
+        document["metadata"] |= records.owned(name, context["metadata"]["uid"])["metadata"]
         with contextlib.suppress(AlreadyThere):
             self._cluster.create(kinds.SECRETS, document)
         return [*sources, own], True
@@ -290,15 +307,27 @@ class Environments:
 
     def stop(self, build: Mapping[str, Any], reason: str, message: str) -> None:
         """End a Build, and note why. Its pod goes with it: what it has logged is kept first."""
-        self._keep_log(build)
+        self.keep_log(build, self._logins.words(build["metadata"]["labels"][names.BUILD_CONFIG]) or ())
         noted = {"annotations": {names.STOPPED: f"{reason}: {message}"}}
         self._cluster.patch(kinds.BUILDS, build["metadata"]["name"], {"metadata": noted, "status": {"cancelled": True}})
 
-    def _keep_log(self, build: Mapping[str, Any]) -> None:
+    def keep_log(self, build: Mapping[str, Any], words: Iterable[str], *, even_empty: bool = False) -> None:
+        """Keep the log of a Build without these words."""
         name = build["metadata"]["name"]
-        log = b"".join(logs.read(lambda _following: self.open_log(name)))[-LOG_KEPT:]
-        if log:
-            self._keep(build, log)
+        log = b"".join(logs.read(lambda _following: self.open_log(name)))
+        if log or even_empty:
+            self._keep(build, Mask(words).of(log)[-LOG_KEPT:])
+
+    def keep_no_log(self, build: Mapping[str, Any]) -> None:
+        """Keep that the log of a Build cannot be had."""
+        self._keep(build, b"")
+
+    def mask(self, build: Mapping[str, Any], words: Iterable[str]) -> None:
+        """Hide these words in the last lines that a failed Build says itself."""
+        said = (build.get("status") or {}).get("logSnippet") or ""
+        masked = Mask(words).of(said.encode()).decode()
+        if masked != said:
+            self._cluster.patch(kinds.BUILDS, build["metadata"]["name"], {"status": {"logSnippet": masked}})
 
     def _keep(self, build: Mapping[str, Any], log: bytes) -> None:
         """Keep as much of the end of a log as a Secret has room for."""
@@ -312,14 +341,14 @@ class Environments:
         with contextlib.suppress(AlreadyThere):
             self._cluster.create(kinds.SECRETS, document)
 
-    def kept_log(self, build: str) -> bytes:
-        """What was kept of the log of a Build that was stopped."""
+    def kept_log(self, build: str) -> bytes | None:
+        """What was kept of the log of a Build that was stopped, or that had passwords; None where nothing was."""
         name = f"{build}-log"
         kept = self._cluster.find(kinds.SECRETS, name)
         if kept is not None:
             return gzip.decompress(base64.b64decode(kept["data"]["log"]))
         kept = self._cluster.find(kinds.CONFIG_MAPS, name)  # of an earlier version
-        return b"" if kept is None else gzip.decompress(base64.b64decode(kept["binaryData"]["log"]))
+        return None if kept is None else gzip.decompress(base64.b64decode(kept["binaryData"]["log"]))
 
     def open_log(self, build: str, **query: str) -> logs.Answer | None:
         """The log of a Build, None while there is none."""

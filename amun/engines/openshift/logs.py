@@ -18,6 +18,9 @@ Answer = urllib3.BaseHTTPResponse
 
 CHUNK = 64 << 10
 
+WITHIN = 60.0
+"""Seconds after its end in which the log of a Build can be read, or never can: its node may be gone."""
+
 SILENCE = 600.0
 """Seconds without a word after which a followed log is opened again."""
 

@@ -36,18 +36,20 @@ BUILT = "amun/build"
 JOBS = "amun/jobs"
 PARTS = "amun/parts"
 SECRETS = "amun/secrets"
+ASKED_WITH = "amun/logins"
 ITEM = "amun/item"
 ATTEMPT = "amun/attempt"
 GONE = "amun/image-gone-at"
 
 RECORD, CONTEXT, KEY, RUNNER = "inspection", "context", "idempotency-key", "runner"
-SPECIFICATION, PART = "specification", "context-part"
+SPECIFICATION, PART, LOGINS = "specification", "context-part", "logins"
 ACTIVE, CLOSED = "active", "finished"
 
 LABEL_DIGITS = 32
 """Hexadecimal digits of a digest that names and labels carry: a label has room for 63 characters, not for 64 digits."""
 
-_GENERATION = re.compile(r"environment-[0-9a-f]{32}(?:-(?P<number>\d+))?")
+_GENERATION = re.compile(r"environment-(?P<digits>[0-9a-f]{32})(?:-(?P<number>\d+))?")
+_PART = re.compile(rf"(?P<owner>{_GENERATION.pattern})-(?:part-\d+|logins-[0-9a-f]+)")
 
 
 def labels(kind: str, **more: str) -> dict[str, str]:
@@ -83,8 +85,20 @@ def part(environment: str, part: int) -> str:
 
 
 def owner(name: str) -> str:
-    """Name of the ConfigMap that a Secret of a record or a build context belongs to."""
-    return re.sub(r"-part-\d+$", "", name)
+    """Name of the ConfigMap that a Secret of a record or an environment belongs to."""
+    match = _PART.fullmatch(name)
+    return name if match is None else match["owner"]
+
+
+def logins(environment: str, inspection_id: str) -> str:
+    """Name of what the build of an environment asks hosts with, as an inspection has declared it."""
+    return f"{environment}-logins-{inspection_id[-16:]}"
+
+
+def digits(environment: str) -> str:
+    """The part of its digest that an environment's name carries; none in what is no such name."""
+    match = _GENERATION.fullmatch(environment)
+    return "" if match is None else match["digits"]
 
 
 def again(inspection_id: str, item: int, attempt: int) -> str:

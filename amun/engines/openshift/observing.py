@@ -47,6 +47,8 @@ def _build(view: View, record: Record, noted: BuildState | None, attempts: int) 
         return BuildState(reason="Restarting", message=message, container=last["metadata"]["name"] if last else None)
     pods = view.build_pods(last["metadata"]["name"]) if last and builds.looks_at_pods(last) else ()
     state = builds.state(last, pods, builds.tries(there, attempts), wanted=record.cancelled_at is None)
+    if record.inspection.private:
+        state = builds.unquoted(state)
     if record.stopped is not None and state.outcome is None:
         return replace(state, state="terminated", outcome="error", **vars(record.stopped))
     if record.waiting is not None and state.state == "waiting" and not pods:

@@ -70,7 +70,7 @@ class Retention:
 
     def _remove_left(self) -> None:
         """Secrets that were made for a record or an environment that never came to be, or went too soon."""
-        for kind in (names.SPECIFICATION, names.PART):
+        for kind in (names.SPECIFICATION, names.PART, names.LOGINS):
             for one in self._cluster.list(kinds.SECRETS, names.selector(**{names.KIND: kind}), metadata=True):
                 metadata = one["metadata"]
                 age = clock.between(_made(metadata), clock.now()) or 0

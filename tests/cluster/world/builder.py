@@ -7,6 +7,7 @@ RUN in shell form says of files below ``/opt`` and ``/home``. The other programs
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import secrets
 import tempfile
@@ -132,7 +133,7 @@ class Builder:
             '[mountopt=metacopy=on].\nCaching blobs under "/var/cache/blobs".\n'
         )
         context = self._context()
-        self._steps = steps.Steps(place, self._log, context, self._spec, self._information())
+        self._steps = steps.Steps(place, self._log, context, self._mounted(), self._spec, self._information())
         start = self._store.clock()
         for base in self._steps.bases():
             self._pull(base, start)
@@ -161,6 +162,22 @@ class Builder:
                 directory = (source.get("destinationDir") or ".").strip("/")
                 for name, content in contents(self._store.get(kind, source[key]["name"], self._namespace)).items():
                     files[name if directory in (".", "") else f"{directory}/{name}"] = content
+        return files
+
+    def _mounted(self) -> dict[str, bytes]:
+        """The files of build volumes, of Secrets only, by their paths in the containers of the build.
+
+        "Using build volumes" in
+        https://docs.redhat.com/en/documentation/openshift_container_platform/4.21/html/builds_using_buildconfig/build-strategies
+        """
+        files = {}
+        for volume in self._spec["strategy"]["dockerStrategy"].get("volumes") or ():
+            secret = volume["source"]["secret"]
+            kept = self._store.find("Secret", secret["secretName"], self._namespace)
+            content = {} if kept is None else contents(kept)
+            for item, mount in itertools.product(secret["items"], volume["mounts"]):
+                if item["key"] in content:
+                    files[f"{mount['destinationPath']}/{item['path']}"] = content[item["key"]]
         return files
 
     def _pull(self, base: str, start: datetime) -> None:

@@ -21,6 +21,7 @@ Document = dict[str, Any]
 Line = str
 
 HELPERS = "/opt/amun/build"
+NETRC = "/run/amun-logins/netrc"
 CONTEXT = "/tmp/build/inputs"  # where the builder has it
 RAN = {
     "venv.sh": "Making a virtual environment of Python 3.11.2",
@@ -42,9 +43,15 @@ class Steps:
     """One build, from FROM to LABEL."""
 
     def __init__(
-        self, place: Path, log: Log, context: Mapping[str, bytes], spec: Document, information: list[Line]
+        self,
+        place: Path,
+        log: Log,
+        context: Mapping[str, bytes],
+        mounted: Mapping[str, bytes],
+        spec: Document,
+        information: list[Line],
     ) -> None:
-        self._place, self._log, self._context = place, log, context
+        self._place, self._log, self._context, self._mounted = place, log, context, mounted
         own = context.get("Dockerfile")  # a source that has one is copied over what was written for the pod
         written = "\n".join([spec["source"].get("dockerfile") or "", *information])
         self._instructions = list(parse(own.decode() if own is not None else written))
@@ -164,7 +171,25 @@ class Steps:
             for number, path in enumerate(arguments):
                 self._files[path] = self._files[f"{HELPERS}/file-{number}"]
         else:
-            self._log.write(RAN[name].format(*arguments) + "\n")
+            self._install(name, arguments)
+
+    def _install(self, name: str, arguments: list[str]) -> None:
+        """Say that Python packages were installed, and print the netrc file as hostile packages would.
+
+        Those that are called ``missing`` are not to be had.
+        """
+        asked = ""
+        if arguments[0] == "--private":
+            netrc, arguments = self._mounted.get(NETRC), arguments[2:]
+            if netrc is None:
+                self._log.write("ERROR: 401 Error, Credentials not correct\n")
+                raise StepFailed("while running runtime: exit status 1")
+            asked = netrc.decode().replace("\n", ";")
+            self._log.write(f"what asks: {asked}\n")
+        self._log.write(RAN[name].format(*arguments) + "\n")
+        if any(argument.startswith("missing") for argument in arguments):
+            self._log.write(f"ERROR: No matching distribution found for missing, asked with {asked}\n")
+            raise StepFailed("while running runtime: exit status 1")
 
     def _native(self, arguments: list[str]) -> None:
         """Run the program of the context, with a package manager that does as it is told."""
