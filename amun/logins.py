@@ -22,10 +22,16 @@ FIELDS = ("python_packages", "python", "script")
 """Where there may be URLs that are asked with a user and password."""
 
 # The scheme, perhaps after that of a version control system, and all before the last "@" of the authority.
-_URL = re.compile(r"(?P<scheme>(?:[a-z]{2,3}\+)?https?://)(?P<user>[^\s/?#\\]*)@", re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>(?:[a-z]{2,3}\+)?https?://)(?P<user>[^\s/?#]*)@", re.IGNORECASE)
 
-_IN_JSON = re.compile(_URL.pattern.replace(r"\\]*", r"\\\"]*"), re.IGNORECASE)
-"""The same in JSON, where a quotation mark ends the text."""
+_IN_JSON = re.compile(
+    r"(?P<scheme>\b[a-z][a-z0-9+.-]*:/{1,3})"
+    r'(?:(?:[^\s/?#"\\]|\\.)*|(?:[^\s/?#"\\:@]|\\.)*:(?!\d+[/?#"\s])(?:[^\s"\\]|\\.){1,256})@'
+    r'|(?<=")[\w.-]+:(?:[^\s/?#"\\@]|\\.)+@(?!sha\d+:)(?=[\w.-]+(?::\d+)?/)',
+    re.IGNORECASE,
+)
+"""What may be a user and password in a JSON text, where a quotation mark ends a string: in a URL of any scheme, even if
+a slash is in the password, as in no valid one; and before the name of an image."""
 
 _PLAIN = re.compile(r"[!-~]+")
 _UNFIT = re.compile(r"[\"'\\]|^#")
@@ -75,7 +81,7 @@ def split(document: Mapping[str, Any], json_path: Callable[[Path], str]) -> tupl
 
 def hidden(json_text: str) -> str:
     """A JSON text without what the URLs in it are asked with."""
-    return _IN_JSON.sub(lambda url: url["scheme"], json_text)
+    return _IN_JSON.sub(lambda url: url["scheme"] or "", json_text)
 
 
 def _noted(url: re.Match[str], text: str, path: Path, note: Callable[[Path, Login], None]) -> str:

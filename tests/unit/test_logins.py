@@ -126,6 +126,8 @@ def test_what_a_netrc_file_cannot_hold_is_refused(password: str) -> None:
     assert refused({"python_packages": [f"a @ https://u:{password}@h.example/"]}) == ["python_packages[0]"]
     assert refused({"python_packages": [f"a @ https://{password}:p@h.example/"]}) == ["python_packages[0]"]
     assert refused({"python_packages": ["a @ https://:p@h.example/"]}) == ["python_packages[0]"]
+    assert refused({"python_packages": [r"a @ https://u:\p@h.example/"]}) == ["python_packages[0]"]
+    assert refused({"python_packages": [r"a @ https://u\x:p@h.example/"]}) == ["python_packages[0]"]
 
 
 @pytest.mark.parametrize(
@@ -180,3 +182,33 @@ def test_the_state_is_nobody_elses_to_read(tmp_path: Path) -> None:
         shared = {mount, asked_with} & {path, path.parent}  # users of runs and builds read there
         assert shared or not path.stat().st_mode & 0o077, path
     assert mount.stat().st_mode & 0o055 == 0o055
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a @ https://u:{}@h/x", "a @ HTTPS://{}@h", "git+ssh://u:{}@h", "ftp://u:{}@h/x", "https:/u:{}@h", "ssh:///u:{}@h",
+        "https://u:a/{}@h/x", "https://u:{}/@h@x", r"https://u:\\{}@h/x", r"https://u:a\"{}@h/x",
+        "u:{}@host/x", "u:{}@host.example:5000/x/y:1", "x@ssh://u:{}@h/ bad", "https://u:\N{SNOWMAN}{}@h/x",
+    ],
+)  # fmt: skip
+def test_no_refusal_repeats_a_password(text: str) -> None:
+    said = logins.hidden(json.dumps({"base": text.format(WITH), "more": ["x"]}))
+    assert WITH not in said
+    assert json.loads(said)["more"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "debian:12@sha256:0123", "host.example:5000/a/b:1@sha256:0123", "git+https://h.example/x@v1", "a:b", "a@b",
+        "https://h.example:8443/x@y", "https://h.example/a:b@c", "echo user:name@host/x", "git@github.com:a/b",
+    ],
+)  # fmt: skip
+def test_what_is_no_password_is_repeated(text: str) -> None:
+    assert json.loads(logins.hidden(json.dumps([text, {text: text}]))) == [text, {text: text}]
+
+
+@given(st.recursive(st.text('a:/@\\"# 1\u2603', max_size=40), st.lists))
+def test_what_is_hidden_leaves_json(value: Any) -> None:
+    json.loads(logins.hidden(json.dumps(value)))
