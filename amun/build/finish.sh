@@ -73,6 +73,12 @@ for directory in $home /opt/amun; do
     reachable "$there"
 done
 chmod 0777 $home
+for directory in /bin /usr/bin /lib /usr/lib /lib64 /usr/lib64 /lib/*-linux-* /usr/lib/*-linux-*; do # of every shell
+    if [ -d "$directory" ]; then
+        reachable "$directory"
+        reachable "$(cd -P "$directory" && pwd -P)"
+    fi
+done
 number=0
 for path; do
     place "$helpers/file-$number" "$path"

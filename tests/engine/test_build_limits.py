@@ -178,7 +178,7 @@ def test_volumes_of_a_base_go_with_the_run(service: Service, bases: Bases) -> No
     wait_until(lambda: volumes() <= before)
 
 
-@pytest.mark.parametrize("closed", ["/opt", "/home", "/"])
+@pytest.mark.parametrize("closed", ["/opt", "/home", "/", "/usr", "/usr/bin /usr/lib /usr/lib/*-linux-*"])
 def test_what_a_build_makes_is_seen_although_the_base_lets_nobody_in(
     service: Service, bases: Bases, closed: str
 ) -> None:
