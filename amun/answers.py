@@ -15,6 +15,7 @@ from connexion import FlaskApp
 from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 from werkzeug.exceptions import HTTPException
 
 from . import contract
@@ -89,6 +90,8 @@ def _from_connexion(request: ConnexionRequest, exc: Exception) -> ConnexionRespo
             return _response(405, body(SENTENCES[405], sent), headers)
         case StarletteHTTPException(status_code=status) if status < 500:
             return _response(status, body(_sentence(status, exc.detail), sent), exc.headers)
+        case ClientDisconnect():  # nobody is there to read it
+            return _response(400, body("The request ended before its body did."))
     _log(exc)
     return _response(500, body(INTERNAL, sent))
 

@@ -24,7 +24,7 @@ _VERSIONS = ("ERROR: Ignored the following versions", "ERROR: Could not find a v
 _NOISE = re.compile(
     r"time=\"|\[Warning\]| *\[notice\]|debconf: |--> |[IWE]\d{4} |note: |hint: |╰─> See above| *\[end of output\]"
     r"|Choose from above solutions|Continue\? \[|Abort, retry, ignore\?|Unblock or discard\?|Please see the above error"
-    r"|Problem occurred during or after|Installation has been aborted|\(try to add '--|rpm: "
+    r"|Problem occurred during or after|Installation has been aborted|\(try to add '--|rpm: |ERROR: ld\.so: "
 )
 _FAILED = re.compile(
     r"^ *(?:ERROR: )?Failed building wheel for (\S+)|^╰─> (?!See )(\S+)$|^ERROR: Failed to build '(\S+)' when ",

@@ -232,3 +232,12 @@ def test_log_that_does_not_say_why(log: str) -> None:
 def test_message_stays_short_whatever_was_printed() -> None:
     _, message = failed_step(PODMAN.format(program="native.sh", code=1, output="E: " + "x" * 100_000))
     assert len(message) < 520
+
+
+def test_the_loader_s_own_warnings_are_not_why_a_build_failed() -> None:
+    loader = (
+        "ERROR: ld.so: object '/none.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): ignored."
+    )
+    output = f"{loader}\n/bin/sh: 3: cp: not found\n{loader}"
+    _, message = failed_step(PODMAN.format(program="finish.sh", code=127, output=output))
+    assert message.endswith("/bin/sh: 3: cp: not found.")

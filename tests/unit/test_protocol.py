@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from amun import gate, protocol
+from amun import gate, metrics, protocol
 from tests.conftest import wait_until
 from tests.guarded import Guarded
 
@@ -178,3 +178,20 @@ def test_large_bodies_are_held_in_limited_number_and_small_ones_always(port: int
         for connection in unfinished:
             connection.close()
     wait_until(lambda: {status for status, _ in answers(port, large)} == {400})
+
+
+def test_a_client_that_leaves_amid_its_body_is_no_failure(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[Exception] = []
+    monkeypatch.setattr("amun.answers._log", logged.append)
+    before = counted()
+    for header in ("Transfer-Encoding: chunked", "Content-Length: 1000"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(post(b'5\r\n{"a":\r\n', header))
+    wait_until(lambda: counted() == before + 2)
+    assert logged == []
+
+
+def counted() -> float:
+    """How many submissions were answered with 400."""
+    found = metrics.RESPONSES.labels("POST", "/api/v1/inspect", 400)
+    return float(found._value.get())
