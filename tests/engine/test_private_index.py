@@ -21,6 +21,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from amun.engines.podman.buildenvironment import BUNDLE_VARIABLES
 from amun.engines.podman.machine import for_settings
 from amun.settings import Settings
 from tests import standin
@@ -213,17 +214,66 @@ def test_a_requirement_at_a_url_with_a_password_is_installed(private: Service, b
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def certificate(tmp_path: Path) -> Path:
+    """That of the host that speaks TLS, with its key; nobody else's, so it has to be trusted itself."""
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl on this machine")
+    path = tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=127.0.0.1", "-days", "2"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "key.pem"), "-out", str(path)]
+    subprocess.run(made, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[str]:
+    """Host and port of the index and the repositories, by TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_pip_installs_a_package_from_a_host_with_a_password(
+    own_service: Callable[..., Service], base: str, secure: str, certificate: Path
+) -> None:
+    archive = certificate.with_name("archive")
+    archive.mkdir()
+    service = own_service(build_network="host", deployment="test", archive=archive)
+    service.environment |= dict.fromkeys(BUNDLE_VARIABLES, str(certificate))  # the machine trusts the host
+    service.start()
+    url = f"https://{USER}:{quote(PASSWORD, safe='')}@{secure}/files/{NAME}"
+    document = {"base": base, "python_packages": [f"amun-private @ {url}"], "build": {"requests": {"memory": "1Gi"}}}
+    found, told = installed(service, {**document, "script": f"#!/usr/bin/env python\n{PROGRAM}\n"})
+    assert found == {"found": 1}
+    for form in (PASSWORD, quote(PASSWORD, safe="")):
+        assert form not in told
+        assert form.encode() not in everything(service)
+
+
+def installed(service: Service, document: dict[str, Any]) -> tuple[Any, str]:
+    """What the script has found, and all that is told of an inspection that succeeds."""
+    inspection_id = service.submit(document)
+    status = service.wait(inspection_id, timeout=300)
+    log = built(service, inspection_id)
+    assert status["phase"] == "succeeded", log
+    page = requests.get(f"{service.url}/inspections/{inspection_id}", timeout=30).text
+    assert b'"--private"' in archived(service, inspection_id, "build/Dockerfile")
+    told = log + page + image_history(status["build"]["image"]) + service.log.read_text()
+    return service.client.result(inspection_id)["result"]["stdout"], told
+
+
+@pytest.fixture
+def repository(tmp_path: Path, secure: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where a repository is that holds a package, without the scheme: its host speaks TLS."""
-    if not shutil.which("git") or not shutil.which("openssl"):
-        pytest.skip("there is no git or no openssl on this machine")
+    if not shutil.which("git"):
+        pytest.skip("there is no git on this machine")
     if subprocess.run(["git", "http-backend"], capture_output=True, check=False).returncode == 1:
         pytest.skip("there is no git-http-backend on this machine")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=127.0.0.1", "-days", "2"]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     place = tmp_path / "py"
     place.mkdir()
     (place / "amun_private.py").write_text("FOUND = 2\n")
@@ -234,34 +284,23 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
         subprocess.run([*git, *command], check=True)
     monkeypatch.setattr(Handler, "repositories", tmp_path)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}/git/py/.git"
-    server.shutdown()
-    server.server_close()
+    return f"{secure}/git/py/.git"
 
 
 def test_a_package_comes_from_a_repository_with_a_password(private: Service, make: Make, repository: str) -> None:
     base = make("RUN printf '[http]\\n\\tsslVerify = false\\n' >/etc/gitconfig")  # its certificate is nobody's
     url = f"git+https://{USER}:{quote(PASSWORD, safe='')}@{repository}"
-    inspection_id = private.submit(
+    found, told = installed(
+        private,
         {
             "base": base,
             "packages": ["git"],
             "python_packages": [f"amun-private @ {url}"],
             "build": {"requests": {"memory": "1Gi"}},
             "script": f"#!/usr/bin/env python\n{PROGRAM}\n",
-        }
+        },
     )
-    status = private.wait(inspection_id, timeout=300)
-    log = built(private, inspection_id)
-    assert status["phase"] == "succeeded", log
-    assert private.client.result(inspection_id)["result"]["stdout"] == {"found": 2}
-    page = requests.get(f"{private.url}/inspections/{inspection_id}", timeout=30).text
-    told = log + page + image_history(status["build"]["image"]) + private.log.read_text()
-    recipe = archived(private, inspection_id, "build/Dockerfile")
-    assert b'"--private"' in recipe
+    assert found == {"found": 2}
     for form in (PASSWORD, quote(PASSWORD, safe="")):
         assert form not in told
         assert form.encode() not in everything(private)
