@@ -104,8 +104,8 @@ def test_after_a_failed_build_nothing_has_the_password(scene: Scene) -> None:
 @pytest.mark.parametrize("begun", [False, True], ids=["never-begun", "begun"])
 @pytest.mark.parametrize("end", ["cancel", "delete"])
 def test_a_build_that_nobody_waits_for_leaves_no_password(scene: Scene, end: str, begun: bool) -> None:
-    desk = Desk(scene)
-    made = desk.submit(slow(30), python_packages=ASKED)
+    desk, package = Desk(scene), slow(4)
+    made = desk.submit(package, python_packages=ASKED)
     if not begun:
         getattr(desk.engine, end)(made)
     with desk.controlled():
@@ -114,7 +114,7 @@ def test_a_build_that_nobody_waits_for_leaves_no_password(scene: Scene, end: str
             getattr(desk.engine, end)(made)
         desk.wait(lambda: not kept(scene.store), 30)
         assert_nowhere(scene.store)
-        again = desk.submit(slow(0), python_packages=ASKED)
+        again = desk.submit(package, python_packages=ASKED)
         desk.end(again, "succeeded")
         assert READ in desk.build_log(again)
 
