@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ def meaning(configuration: dict[str, Any]) -> dict[str, Any]:
     left_out = ("OnBuild", "Healthcheck", "Shell", "Hostname", "Image")
     found = {name: value for name, value in configuration.items() if value and name not in left_out}
     found["WorkingDir"] = found.get("WorkingDir", "/")
+    if found.get("StopSignal", "").isdecimal():
+        found["StopSignal"] = signal.Signals(int(found["StopSignal"])).name  # Podman 4.3 commits the number
     return {**found, "Env": sorted(found.get("Env", ()))}
 
 

@@ -190,12 +190,26 @@ def _copy(podman: str, image: str, name: str) -> str:
 
 
 def _commit(podman: str, image: str, container: str, name: str) -> str:
-    """Make an image of a container, with the command of the container's image; returns its id."""
+    """Make an image of a container, with what the container's image is started and stopped by; returns its id."""
     shown = json.loads(_call(podman, "image", "inspect", image) or "[{}]")[0].get("Config") or {}
-    own = json.dumps(shown.get("Cmd") or [], ensure_ascii=False)
-    options = ("--quiet", "--format", "oci", "--change", f"CMD {own}")
+    options = ["--quiet", "--format", "oci", *_changes(shown)]
     with _storage_configuration(podman) as environment:
         return _call(podman, "commit", *options, container, name, environment=environment).strip()
+
+
+def _changes(configuration: Mapping[str, Any]) -> Iterator[str]:
+    """Options of `podman commit`, which puts the container's command in; Podman 5 loses the entry point with that, too.
+
+    An ENTRYPOINT takes the command before it away in some versions, so that is said once more.
+    """
+    command = ("--change", f"CMD {json.dumps(configuration.get('Cmd') or [], ensure_ascii=False)}")
+    yield from command
+    if entrypoint := configuration.get("Entrypoint"):
+        yield from ("--change", f"ENTRYPOINT {json.dumps(entrypoint, ensure_ascii=False)}")
+        if configuration.get("Cmd"):
+            yield from command
+    if signal_name := configuration.get("StopSignal"):
+        yield from ("--change", f"STOPSIGNAL {signal_name}")
 
 
 @contextlib.contextmanager
