@@ -233,7 +233,9 @@ class Inspections:
 
 
 def _fingerprint(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    """A digest of a valid document, without the passwords in it: a weak one could be guessed from it."""
+    kept, _ = logins.split(document, json_path)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _unframe(chunks: Iterator[bytes], stream: Stream | None, timestamps: bool) -> Iterator[bytes]:

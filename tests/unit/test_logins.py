@@ -212,3 +212,15 @@ def test_what_is_no_password_is_repeated(text: str) -> None:
 @given(st.recursive(st.text('a:/@\\"# 1\u2603', max_size=40), st.lists))
 def test_what_is_hidden_leaves_json(value: Any) -> None:
     json.loads(logins.hidden(json.dumps(value)))
+
+
+def test_what_is_kept_for_an_idempotency_key_tells_nothing_of_a_password(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path)
+    made = {
+        guarded.ask(
+            "alice", "POST", "/api/v1/inspect", headers={"Idempotency-Key": "k"},
+            json={**DOCUMENT, "python_packages": [f"a @ https://user:{password}@host.example/a.whl"]},
+        ).json()["inspection_id"]
+        for password in ("one", "two")
+    }  # fmt: skip
+    assert len(made) == 1
