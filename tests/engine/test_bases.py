@@ -185,3 +185,16 @@ def test_bases_do_not_tell_what_listens_where(service: Service) -> None:
         said.add(re.sub(re.escape(registry), "REGISTRY", told))
     assert len(said) == 1
     assert "no registry answers at REGISTRY" in said.pop()
+
+
+def test_an_image_that_podman_fails_to_look_for_is_looked_for_again(podman: Podman, base: str, tmp_path: Path) -> None:
+    failing = tmp_path / "podman"
+    failing.write_text(f"""#!/bin/sh
+[ "$2" = inspect ] || [ -e {tmp_path}/second ] || exit 125
+[ -e {tmp_path}/first ] || {{ touch {tmp_path}/first; exit 125; }}
+touch {tmp_path}/second
+exec {podman.program} "$@"
+""")
+    failing.chmod(0o755)
+    assert bases.find(str(failing), base) == bases.find(podman.program, base) is not None
+    assert bases.find(podman.program, "localhost/amun/none:1") is None

@@ -169,11 +169,10 @@ def test_the_doctor_says_that_this_machine_will_do(
 def test_holes_are_tried_with_a_program_of_our_own_and_nothing_of_that_is_left(
     machine: Machine, podman: Podman, tmp_path: Path
 ) -> None:
-    before = podman.call("image", "ls", "--all", "--quiet", "--no-trunc").split()
     catatonit = Path(gather(machine.environment).programs["catatonit"])
     tried = trials.open_mounts(podman, machine, catatonit, tmp_path)
     assert tried.keys() == set(trials.MOUNTS)
-    assert podman.call("image", "ls", "--all", "--quiet", "--no-trunc").split() == before
+    assert "probe-link" not in podman.call("image", "ls", "--all")  # others make images at the same time
     assert list(tmp_path.iterdir()) == []
 
 

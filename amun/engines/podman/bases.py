@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ UNTRIGGERED = "localhost/amun/untriggered"
 
 BASE = "AMUN_BASE"
 """Word of the command that stands for the image to build on."""
+
+PAUSES = (0.1, 0.3, 1.0, 3.0)
+"""Seconds after which an image is looked for again where Podman fails to look."""
 
 FAILED = 125
 """Podman's own exit code for what it could not even begin."""
@@ -87,7 +91,18 @@ def get(podman: str, reference: str, notes: Path) -> str:
 
 def find(podman: str, reference: str) -> str | None:
     """The id of the image that has this very name on this machine."""
-    return named(_call(podman, "image", "inspect", reference), reference)
+    for pause in PAUSES:
+        inspected = _call(podman, "image", "inspect", reference)
+        if inspected or _is_absent(podman, reference):
+            break
+        time.sleep(pause)
+    return named(inspected, reference)
+
+
+def _is_absent(podman: str, reference: str) -> bool:
+    """Whether Podman says so, by podman-image-exists(1); it may also fail, as while somebody removes images."""
+    command = [podman, "image", "exists", reference]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 1
 
 
 def named(inspected: str, reference: str) -> str | None:
