@@ -187,10 +187,12 @@ class Items:
 
     @contextlib.contextmanager
     def _built_again(self, run: Run) -> Iterator[None]:
-        """Have the image built again if it turns out to be gone: the item begins when it is there."""
+        """Have the image built again if it turns out to be gone: the item waits for it, and for a place."""
         try:
             yield
         except ImageGone:
+            attempt = self._state(run.inspection.id, run.item).attempt
+            self._store.keep_item(run.inspection.id, ItemState(item=run.item, attempt=attempt))
             self._image_gone(run.inspection.id)
 
     def _ended_without_room(self, run: Run) -> bool:
