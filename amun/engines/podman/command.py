@@ -110,14 +110,7 @@ class Podman:
         # Without root they belong to other users, whom Podman can become.
         prefix = () if os.geteuid() == 0 else (self.program, "unshare")
         try:
-            done = subprocess.run(
-                [*prefix, *command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                env=self.environment,
-                timeout=timeout,
-                check=False,
-            )
+            done = _run_group([*prefix, *command], timeout, stdin=subprocess.DEVNULL, env=self.environment)
         except OSError as exc:
             raise EngineUnavailable(f"{command[0]} cannot be run: {exc.strerror}.") from exc
         return done.stdout
