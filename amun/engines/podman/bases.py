@@ -32,8 +32,8 @@ UNTRIGGERED = "localhost/amun/untriggered"
 BASE = "AMUN_BASE"
 """Word of the command that stands for the image to build on."""
 
-PAUSES = (0.1, 0.3, 1.0, 3.0)
-"""Seconds after which an image is looked for again where Podman fails to look."""
+PAUSES = (0.0, 0.1, 0.3, 1.0, 3.0)
+"""Seconds before an image is looked for, the first time and again where Podman fails to look."""
 
 FAILED = 125
 """Podman's own exit code for what it could not even begin."""
@@ -92,17 +92,16 @@ def get(podman: str, reference: str, notes: Path) -> str:
 def find(podman: str, reference: str) -> str | None:
     """The id of the image that has this very name on this machine."""
     for pause in PAUSES:
+        time.sleep(pause)
         inspected = _call(podman, "image", "inspect", reference)
         if inspected or _is_absent(podman, reference):
             break
-        time.sleep(pause)
     return named(inspected, reference)
 
 
 def _is_absent(podman: str, reference: str) -> bool:
     """Whether Podman says so, by podman-image-exists(1); it may also fail, as while somebody removes images."""
-    command = [podman, "image", "exists", reference]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 1
+    return _run(podman, "image", "exists", reference).returncode == 1
 
 
 def named(inspected: str, reference: str) -> str | None:
@@ -246,7 +245,14 @@ def _storage_configuration(podman: str) -> Iterator[dict[str, str]]:
 
 def _call(podman: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """What podman prints, with variables beside those of this process; nothing if it fails."""
-    done = subprocess.run(
+    done = _run(podman, *arguments, environment=environment)
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+
+
+def _run(
+    podman: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
         [podman, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -254,7 +260,6 @@ def _call(podman: str, *arguments: str, environment: Mapping[str, str] | None = 
         check=False,
         preexec_fn=_end_with_us,
     )
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
 
 
 def _end_with_us() -> None:
