@@ -137,7 +137,7 @@ class Builds:
             path = self._store.build_path(build)
             if self._room.filled_by(build, path / "log"):
                 self._end(build)  # why is noted when there is room
-            elif _size(path / "log") - (_number(path / "begun") or 0) > log:
+            elif files.size(path / "log") - (_number(path / "begun") or 0) > log:
                 self.stop(build, "LogLimitExceeded", f"The build printed more than {log} bytes.")
             elif self._wrote_too_much(build):
                 self.stop(build, "StorageLimitExceeded", f"A step of the build wrote more than {disk} bytes to disk.")
@@ -212,7 +212,7 @@ class Builds:
                 (path / name).unlink(missing_ok=True)
             (path / "mark").mkdir(exist_ok=True)
             (path / "lock").touch(mode=0o600)
-            files.write(path / "begun", str(_size(path / "log")))
+            files.write(path / "begun", str(files.size(path / "log")))
         if self._machine.build_group is not None:
             cgroups.limit_build(build, self._settings.build_pids_limit)
         state = BuildState(state="running", started_at=clock.now(), weak_limits=self._machine.weak_build_limits)
@@ -384,7 +384,7 @@ class Builds:
     def _cut_log(self, path: Path) -> None:
         """Keep no more of a log than it may have: a build prints on until it has been stopped."""
         end = (_number(path / "begun") or 0) + self._settings.build_log_limit
-        if _size(path / "log") > end:
+        if files.size(path / "log") > end:
             with files.disk_errors(), (path / "log").open("ab") as log:
                 log.truncate(end)
                 log.write(f"\nThe build printed more than {self._settings.build_log_limit} bytes.\n".encode())
@@ -447,10 +447,6 @@ def _number(path: Path) -> int | None:
         return int(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _last_words(path: Path, start: int) -> str:

@@ -38,6 +38,11 @@ LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, 
 """What a disk refuses until somebody has mended rights, mounts or paths."""
 
 
+def size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
     """Turn what the disk refuses into `EngineUnavailable`, `DiskFull` or `Rejected`; a missing file passes."""

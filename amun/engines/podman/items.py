@@ -292,7 +292,7 @@ class Items:
     def _script_has_run(self, run: Run) -> bool:
         """Whether a pod that is gone left a log: then its script has run, and does not run again."""
         log = self._log(run)
-        return log.exists() and log.stat().st_size > 0
+        return files.size(log) > 0
 
     def _log(self, run: Run) -> Path:
         return self._store.item_path(run.inspection.id, run.item) / "log"

@@ -11,6 +11,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from . import files
+
 REASON = "DiskFull"
 MESSAGE = "The disk of the service was full."
 
@@ -50,7 +52,7 @@ class Room:
 
     def filled_by(self, what: str, log: Path) -> bool:
         """Whether the disk is full and this log among what fills it; then it need not be tried as often."""
-        if _size(log) < LARGE or _left(self._place) >= LEAST:
+        if files.size(log) < LARGE or _left(self._place) >= LEAST:
             return False
         with self._lock:
             self._times[what] = max(self._times[what], TRIES - 1)
@@ -68,10 +70,6 @@ class Room:
             self._filled.discard(what)
 
 
-def _size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0
-
-
 def _left(place: Path) -> int:
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize
@@ -79,6 +77,6 @@ def _left(place: Path) -> int:
 
 def _cut(log: Path) -> bool:
     """Make room by a log if it is large; says whether it was."""
-    if large := (size := _size(log)) >= LARGE:
+    if large := (size := files.size(log)) >= LARGE:
         os.truncate(log, size // KEPT)
     return large

@@ -48,9 +48,6 @@ from .files import CorruptState
 
 Value = TypeVar("Value")
 
-MOUNTED = ("runner.sh", "runner.py", "hwinfo.sh", "python.sh")
-"""Files of `amun.runner` that every run finds in /amun, beside its script."""
-
 UNREADABLE = Specification.restore({"base": "unknown"})
 """Stands for a specification whose record cannot be read any more."""
 
@@ -277,7 +274,7 @@ class Store:
         """The build has ended like this for one inspection, though it goes on for others."""
         with suppress(FileNotFoundError, InspectionNotFound):  # the inspection was deleted meanwhile
             log = self.build_path(declared.build) / "log"
-            left = {"state": asdict(state), "log": log.stat().st_size if log.exists() else 0}
+            left = {"state": asdict(state), "log": files.size(log)}
             files.write_json(self.path(declared.inspection.id) / "build.json", left)
 
     def left_build(self, inspection_id: str) -> LeftBuild | None:
@@ -476,7 +473,7 @@ def _prepare_mount(mount: Path, script: bytes) -> None:
     """What a run finds in /amun: readable and executable for any uid, the bytes of the script as they came."""
     mount.mkdir(exist_ok=True, mode=0o755)
     mount.chmod(0o755)
-    for name in MOUNTED:
+    for name in runner.PROGRAMS:
         shutil.copyfile(Path(runner.__file__).parent / name, mount / name)
         (mount / name).chmod(0o644)
     files.write(mount / "script", script, mode=0o755)
