@@ -290,6 +290,7 @@ class Builds:
                 self._stopping[build].join()  # or it would end the next attempt, too
             self._conclude(build)
             self._room.over(build)
+            self._refusals.over(build)
         except files.DiskFull as exc:
             self._without_room(build, exc)
             time.sleep(RETRY_AFTER)

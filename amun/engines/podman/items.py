@@ -183,6 +183,7 @@ class Items:
                 return True
             self.give_up(run.inspection.id, run.item, unexpected.REASON, unexpected.MESSAGE)
         self._room.over(run.pod)
+        self._refusals.over(run.pod)
         return False
 
     @contextlib.contextmanager
