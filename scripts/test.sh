@@ -8,6 +8,7 @@ set -u
 cd "$(dirname "$0")/.."
 pods=tests/engine/test_runner_in_pods.py machine=tests/engine/test_machine_podman.py # The lanes take equally long.
 results=$(mktemp -d)
+.venv/bin/python -m tests.leftovers --note "$results"
 trap '.venv/bin/python -m tests.leftovers "$results"; rm -rf "$results"' EXIT
 
 # lane NAME TRY OPTION…

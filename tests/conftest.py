@@ -25,6 +25,7 @@ from amun.settings import Settings
 from amun.specification import Specification
 
 from . import probed
+from .leftovers import NOTED, note, remove
 
 BASE = "localhost/amun/base:bookworm"
 # What a shell runs in the background ignores it, and so would the programs under test.
@@ -42,15 +43,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
-def base() -> str:
-    """A Debian image with Python, made by `make test` before the tests start."""
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Debian image with Python, made by `make test` before the tests start; all built on it goes after the tests."""
     if shutil.which("podman") is None:
         pytest.skip("there is no Podman on this machine")
     found = machine.for_settings(Settings())
     present = subprocess.run([found.podman, "image", "exists", BASE], env=found.environment, check=False)
     if present.returncode != 0:
         pytest.skip(f"there is no image {BASE}: `make test` makes it")
-    return BASE
+    directory = tmp_path_factory.getbasetemp()
+    among_others = (directory.parent / NOTED).exists()  # whoever started all of them removes what they leave
+    if not among_others:
+        note(directory)
+    yield BASE
+    if not among_others:
+        remove(directory)
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 60, pause: float = 0.05) -> Any:

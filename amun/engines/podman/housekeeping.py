@@ -10,7 +10,7 @@ from ...logs import logger
 from ...settings import Settings
 from . import bases, checks, files, images, pods
 from .builds import IMAGE, Builds
-from .command import Podman
+from .command import Podman, PodmanError
 from .items import Items
 from .store import Store
 
@@ -85,7 +85,9 @@ class Housekeeping:
         if days := self._settings.environment_days:
             for build in list(self._store.unused_builds(days)):
                 self._remove_environment(build)
-            self._remove_untriggered(days)
+            with contextlib.suppress(EngineUnavailable):
+                self._remove_untriggered(f"until={24 * days}h")
+                images.remove_unnamed(self._podman, f"until={24 * days}h")
 
     def _warn_of_half_written(self) -> None:
         """Whose they are is not known, so that nobody but a person can remove them."""
@@ -105,9 +107,9 @@ class Housekeeping:
             self._store.remove_build(build)
             logger.info("environment expired", build=build)
 
-    def _remove_untriggered(self, days: int) -> None:
-        """Remove copies of base images that are as old: a build that needs one makes it again."""
-        copies = ("--filter", f"reference={bases.UNTRIGGERED}", "--filter", f"until={24 * days}h")
-        with contextlib.suppress(EngineUnavailable):
-            for copy in self._podman.call("image", "ls", *copies, "--format", "{{.Repository}}:{{.Tag}}").split():
+    def _remove_untriggered(self, old: str) -> None:
+        """Remove copies of base images that are `old`, a filter: a build that needs one makes it again."""
+        copies = ("--filter", f"reference={bases.UNTRIGGERED}", "--filter", old)
+        for copy in self._podman.call("image", "ls", *copies, "--format", "{{.Repository}}:{{.Tag}}").split():
+            with contextlib.suppress(PodmanError):  # it is in use
                 self._podman.call("image", "rm", "--ignore", copy)

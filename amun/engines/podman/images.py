@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
+from ... import dockerfile
 from . import bases
 from .command import Podman, PodmanError
 
@@ -71,6 +74,26 @@ class Images:
     @functools.cached_property
     def _list(self) -> Path:
         return _list_of_images(self._podman)
+
+
+def remove_unnamed(podman: Podman, *filters: str, but: Container[str] = ()) -> None:
+    """Remove the layers that builds of environments left which failed, were ended, or whose name a later one has.
+
+    `filters` are those of `podman image ls`, `but` ids of images that stay; so does what a container or another image
+    needs. With an image Podman removes those beneath it that have no name and that no other needs. Raises
+    `EngineUnavailable`.
+    """
+    options = [word for text in ("dangling=true", *filters) for word in ("--filter", text)]
+    for image in listed(podman, *options):
+        if image not in but:
+            with contextlib.suppress(PodmanError):  # it is in use, or gone
+                if f"{dockerfile.HELPERS}/" in podman.call("image", "history", "--no-trunc", image):
+                    podman.call("image", "rm", image)
+
+
+def listed(podman: Podman, *options: str) -> list[str]:
+    """Ids of images, by the options of `podman image ls`. Raises `EngineUnavailable`."""
+    return podman.call("image", "ls", "--quiet", "--no-trunc", *options).replace("sha256:", "").split()
 
 
 def half_written(podman: Podman) -> list[str]:

@@ -7,12 +7,12 @@ go too, for a state directory that is about to be removed: nothing else knows th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from ...errors import EngineUnavailable
 from ...settings import Settings
-from . import bases, pods, steps
+from . import bases, images, pods, steps
 from .builds import IMAGE
 from .command import Podman
 from .engine import INSTANCE_LABEL, instance
@@ -64,16 +64,19 @@ def _tried(what: str, do: Callable[..., None], *arguments: object) -> list[str]:
     return []
 
 
-def remove_images(podman: Podman, *state_dirs: Path) -> None:
-    """Remove the images of all environments of these state directories, and the copies of bases that they needed.
+def remove_images(podman: Podman, *state_dirs: Path, but: Container[str] = ()) -> None:
+    """Remove the images of all environments of these state directories, the copies of bases, and layers of builds.
 
-    Raises `EngineUnavailable`.
+    But for the images with the ids `but`. Raises `EngineUnavailable`.
     """
     names = [f"{IMAGE}:{build.name}" for state_dir in state_dirs for build in (state_dir / "builds").glob("*/")]
-    copies = ("--filter", f"reference={bases.UNTRIGGERED}", "--format", "{{.Repository}}:{{.Tag}}")
-    names += podman.call("image", "ls", *copies).split()
+    form = "{{.ID}} {{.Repository}}:{{.Tag}}"
+    copies = podman.call("image", "ls", "--no-trunc", "--filter", f"reference={bases.UNTRIGGERED}", "--format", form)
+    found = (line.removeprefix("sha256:").split(" ") for line in copies.splitlines())
+    names += [copy for image, copy in found if image not in but]
     for start in range(0, len(names), TOGETHER):
         podman.call("image", "rm", "--ignore", *names[start : start + TOGETHER], timeout=PATIENCE)
+    images.remove_unnamed(podman, but=but)
 
 
 def _pods(podman: Podman, state_dir: Path) -> list[str]:
