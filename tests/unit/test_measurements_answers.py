@@ -299,7 +299,7 @@ def test_disturbed_items_are_left_out_if_so_asked() -> None:
 DOUBLES = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 5e-324, 1e308, -1e308, 1.0])
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @settings(max_examples=40)
 @given(st.lists(st.lists(DOUBLES, max_size=12), min_size=2, max_size=3))
 def test_whatever_numbers_strangers_print_the_answers_are_json(series: list[list[float]]) -> None:

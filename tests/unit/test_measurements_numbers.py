@@ -177,7 +177,7 @@ def numbers_of(answer: object) -> list[float]:
     return [answer] if isinstance(answer, float) else []
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # NumPy's
 @given(st.lists(DOUBLES, min_size=1, max_size=30), st.sampled_from([0.5, 0.95, 0.999]))
 def test_whatever_numbers_there_are_the_description_is_finite_and_in_order(
     values: list[float], confidence: float
@@ -195,7 +195,7 @@ def test_whatever_numbers_there_are_the_description_is_finite_and_in_order(
     assert min(values) <= found["mean"] <= max(values)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # NumPy's
 @given(st.lists(DOUBLES, min_size=1, max_size=20), st.lists(DOUBLES, min_size=1, max_size=20))
 def test_whatever_numbers_there_are_they_are_weighed_both_ways_alike(a: list[float], b: list[float]) -> None:
     there, back = (weigh(*samples([np.array(one), np.array(two)])) for one, two in ((a, b), (b, a)))
