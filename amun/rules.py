@@ -40,7 +40,7 @@ ELEMENTS_MAX = 1000
 
 LOCK: Path = ("python", "requirements_locked")
 
-UNCHECKED = frozenset({"path", "file", "hg", "svn", "bzr"})
+UNCHECKED = frozenset({"path", "file", "uri", "url", "hg", "svn", "bzr"})
 """Fields of a locked package by which it would come from where neither a hash nor a commit says what is meant."""
 
 VARIABLE_MAX = 2**17
@@ -181,6 +181,8 @@ def _origin(package: dict[str, Any], known: list[Any]) -> Iterator[tuple[str, st
     given = {field for field, value in package.items() if value is not None}
     for field in sorted(given & UNCHECKED):
         yield field, "must not be given: what comes from there cannot be checked; lock a version with its hashes"
+    if package.get("editable") and "git" not in given and not given & UNCHECKED:
+        yield "editable", "must not be set without git: it would be installed from a directory, if it were there"
     for field in ("git", "ref") if given & {"git", "ref"} else ("version", "hashes"):
         if field not in given and not given & UNCHECKED:
             yield field, "is required"
