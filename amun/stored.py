@@ -29,6 +29,8 @@ def restore(kind: type[Value], document: Any) -> Value:
             raise ValueError(f"{field.name} is no moment")
     if isinstance(value, BuildState | ItemState) and value.state == "terminated" and value.outcome is None:
         raise ValueError("it is over, and came to nothing")
+    if isinstance(value, ItemState) and value.attempt < 1:
+        raise ValueError("attempts count from 1")
     return value
 
 

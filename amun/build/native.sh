@@ -47,6 +47,8 @@ run() {
 there() {
     case $manager:$1 in
         *:@* | apt-get:*^) ;;
+        apt-get:*:any | apt-get:*:native | apt-get:*:all) of_dpkg "${1%:*}" ;; # no architectures, to dpkg-query
+        apt-get:*:any[=/]* | apt-get:*:native[=/]* | apt-get:*:all[=/]*) of_dpkg "${1%%:*}" ;;
         apt-get:*) of_dpkg "${1%%[=/]*}" || of_dpkg "${1%+}" ;;
         apk:*) apk info --installed "$1" ;;
         zypper:pattern:*) rpm --query --whatprovides "pattern() = ${1#*:}" ;;

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,51 @@ def test_nothing_in_the_files_of_one_inspection_is_an_error_for_anybody(world: W
     assert tried > 500
     _forget()
     assert status.verdict(world.inspections.observe(world.damaged)).phase == "succeeded"
+
+
+def make_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("make", [make_directory, make_loop])
+def test_what_is_no_file_any_more_is_a_defect_of_its_inspection_alone(
+    world: World, make: Callable[[Path], None]
+) -> None:
+    for path in [*world.files(), world.store.path(world.damaged) / "finished"]:
+        kept = path.rename(path.with_name("kept"))
+        make(path)
+        _forget()
+        world.look()
+        (path.unlink if path.is_symlink() else path.rmdir)()
+        kept.rename(path)
+    _forget()
+    assert status.verdict(world.inspections.observe(world.damaged)).phase == "succeeded"
+
+
+def test_items_that_are_gone_are_a_defect_of_their_inspection_alone(world: World) -> None:
+    shutil.rmtree(world.store.path(world.damaged) / "items")
+    world.look()
+    assert status.verdict(world.inspections.observe(world.damaged)).reason == "StateCorrupt"
+
+
+@pytest.mark.parametrize("content", ["", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:0", "never", "\0"])
+def test_what_is_marked_happened_whatever_became_of_when(world: World, content: str) -> None:
+    path = world.store.path(world.damaged) / "finished"
+    path.write_text(content)
+    os.utime(path, (1e9, 1e9))
+    assert world.store.marked(world.damaged, "finished") == "2001-09-09T01:46:40.000000Z"
+    world.look()
+
+
+@pytest.mark.parametrize("wrong", [{"item": -1}, {"item": 1}, {"attempt": 0}, {"attempt": -1}])
+def test_an_item_that_cannot_be_is_a_defect_of_its_inspection(world: World, wrong: dict[str, int]) -> None:
+    path = world.store.item_path(world.damaged, 0) / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    assert status.verdict(world.inspections.observe(world.damaged)).reason == "StateCorrupt"
 
 
 def _forget() -> None:

@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
             document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError) as exc:
+    except (ValueError, RecursionError, Rejected) as exc:  # no JSON, or no file at all
         raise CorruptState(path) from exc
     if not isinstance(document, dict):
         raise CorruptState(path)

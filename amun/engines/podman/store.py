@@ -167,11 +167,14 @@ class Store:
     def marked(self, inspection_id: str, what: str) -> str | None:
         """When it happened, None if it did not."""
         path = self.root / "inspections" / inspection_id / what
-        try:
-            moment = path.read_text(errors="replace")
-            return moment if clock.is_moment(moment) else clock.timestamp(path.stat().st_mtime)
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError, NotADirectoryError):
+            made = clock.timestamp(path.lstat().st_mtime)
+            try:
+                moment = path.read_text(errors="replace")
+            except OSError:  # that it is there says enough, whatever has become of it
+                return made
+            return moment if clock.is_moment(moment) else made
+        return None
 
     def close(self, inspection_id: str, stored: bool = False, at: str | None = None) -> None:
         """Mark as finished and take it from the active ones."""
@@ -204,14 +207,21 @@ class Store:
         return self.root / "inspections" / inspection_id / "items" / str(item)
 
     def started_items(self, inspection_id: str) -> set[int]:
-        """Items that there is anything kept of."""
-        return {int(name) for name in os.listdir(self.path(inspection_id) / "items") if name.isdecimal()}
+        """Items that there is anything kept of; raises `CorruptState`."""
+        path = self.path(inspection_id) / "items"
+        try:
+            return {int(name) for name in os.listdir(path) if name.isdecimal()}
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise CorruptState(path) from exc
 
     def item(self, inspection_id: str, item: int) -> ItemState:
         """State of an item as it is kept; raises `CorruptState`."""
         path = self.item_path(inspection_id, item)
         kept = files.read_json(path / "state.json") or files.read_json(path / "started.json")
-        return ItemState(item=item) if kept is None else _restore(ItemState, kept, path)
+        state = ItemState(item=item) if kept is None else _restore(ItemState, kept, path)
+        if state.item != item:
+            raise CorruptState(path)
+        return state
 
     def keep_item(self, inspection_id: str, state: ItemState, report: Mapping[str, Any] | None = None) -> None:
         """Keep where an item stands; the report of one that is over is written first, so that over means complete."""
