@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.cluster import errors
@@ -43,6 +43,15 @@ def labels(selector: str | None) -> Test:
     return lambda found: all(test(found) for test in tests)
 
 
+def wanted(selector: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Labels that what is selected must have, each with the values that it may have, of a selector that is one."""
+    for part in filter(None, map(str.strip, _split(selector))):
+        if (match := _SET.match(part)) and match["operator"] == "in":
+            yield match["key"], _values(match)
+        elif not match and (match := _EQUAL.match(part)) and match["operator"] != "!=":
+            yield match["key"], frozenset([match["value"]])
+
+
 def _split(selector: str) -> list[str]:
     """At commas that are not within parentheses."""
     return re.split(r",(?![^()]*\))", selector)
@@ -50,7 +59,7 @@ def _split(selector: str) -> list[str]:
 
 def _requirement(text: str) -> Test:
     if match := _SET.match(text):
-        return _set(match["key"], match["operator"], frozenset(v.strip() for v in match["values"].split(",")))
+        return _set(match["key"], match["operator"], _values(match))
     if match := _EXISTS.match(text):
         key, absent = match["key"], bool(match["absent"])
         return lambda found: (key in found) != absent
@@ -58,6 +67,10 @@ def _requirement(text: str) -> Test:
         operator = "notin" if match["operator"] == "!=" else "in"
         return _set(match["key"], operator, frozenset([match["value"]]))
     raise errors.bad_request(f"unable to parse requirement: found '{text}', expected: identifier")
+
+
+def _values(match: re.Match[str]) -> frozenset[str]:
+    return frozenset(value.strip() for value in match["values"].split(","))
 
 
 def _set(key: str, operator: str, values: frozenset[str]) -> Test:

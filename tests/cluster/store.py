@@ -72,7 +72,8 @@ class Store:
     def entries(self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None) -> Sequence[Entry]:
         """As `list`, without copying."""
         matches = self.matcher(kind, labels, fields, namespace)
-        return [entry for entry in self.ledger.all(kind) if matches(entry)]
+        candidates = self.ledger.having(kind, selectors.wanted(labels))
+        return [entry for entry in candidates if matches(entry)]
 
     def matcher(
         self, kind: str, labels: str = "", fields: str = "", namespace: str | None = None

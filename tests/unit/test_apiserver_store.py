@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cluster import examples
 from tests.cluster.errors import ApiError
@@ -187,3 +189,26 @@ def test_preconditions_of_deleting(store: Store) -> None:
     store.create("ConfigMap", config_map("a"))
     with pytest.raises(ApiError, match="Precondition failed: UID in precondition: x"):
         store.delete("ConfigMap", "a", preconditions={"uid": "x"})
+
+
+VALUES = st.sampled_from(["", "x", "y"])
+TIERS = st.none() | VALUES
+REQUIREMENTS = st.sampled_from(["tier=", "tier=x", "tier==y", "tier!=x", "tier in (x, y)", "tier in ()", "!tier", "tier"])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), TIERS)), st.lists(REQUIREMENTS, max_size=2).map(",".join)
+)
+def test_what_a_selector_finds_is_what_it_matches_whatever_happened(
+    changes: list[tuple[str, bool, str | None]], selector: str
+) -> None:
+    store = Store()
+    for name, stays, tier in changes:
+        labels = {} if tier is None else {"tier": tier}
+        if store.find("ConfigMap", name) is None:
+            store.create("ConfigMap", config_map(name))
+        store.update("ConfigMap", name, lambda document, labels=labels: document["metadata"].update(labels=labels))
+        if not stays:
+            store.delete("ConfigMap", name)
+    matches = store.matcher("ConfigMap", selector)
+    assert store.entries("ConfigMap", selector) == [one for one in store.ledger.all("ConfigMap") if matches(one)]

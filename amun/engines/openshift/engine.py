@@ -10,8 +10,9 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import filterfalse, islice
 from typing import Any
 
 from cachetools import LRUCache, TTLCache, cachedmethod
@@ -55,6 +56,9 @@ NODES_KNOWN = 10.0
 
 ADOPTED = 10_000
 """Records of which it is kept that their Secrets are their own; to see to it once more does no harm."""
+
+ADOPTED_AT_ONCE = 20
+"""Records that housekeeping looks after before the loop goes on: many that came at once do not hold up the others."""
 
 IMAGE_WITHIN = 60.0
 """Seconds in which the node's runtime gets an image that its ImageStream has, or never will."""
@@ -503,8 +507,7 @@ class OpenShiftEngine(Engine):
 
     def tend(self) -> None:
         if self._watching is not None:
-            for record in self._watching.records():
-                self._adopt(record)
+            self._adopt_some(self._watching.records())
             wanted = self._wanted()
             for build in filter(builds.ongoing, self._watching.all_builds()):
                 name = build["metadata"]["labels"].get(names.BUILD_CONFIG, "")
@@ -514,8 +517,15 @@ class OpenShiftEngine(Engine):
             self._forgetting.tend(known, wanted, self._view.builds)
         self._retention.expire()
 
+    def _adopt_some(self, known: Iterable[Record]) -> None:
+        for record in islice(filterfalse(self._is_adopted, known), ADOPTED_AT_ONCE):
+            self._adopt(record)
+
+    def _is_adopted(self, record: Record) -> bool:
+        return not record.inspection.abridged or record.uid in self._adopted
+
     def _adopt(self, record: Record) -> None:
-        if record.inspection.abridged and record.uid not in self._adopted:
+        if not self._is_adopted(record):
             self._declarations.adopt(record)
             self._adopted[record.uid] = True
 

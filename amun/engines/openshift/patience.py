@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cachetools import TTLCache
+from cachetools import TTLCache, cachedmethod
 
 from ... import clock
 from ...logs import logger
@@ -18,10 +19,13 @@ from .records import Reason, Record, Waiting
 Document = Mapping[str, Any]
 
 EVENTS_AGAIN = 5.0
-"""Seconds after which it is asked again why a Job or Build has no pods."""
+"""Seconds after which it is looked again why a Job or Build has no pods."""
 
-PODS_WITHIN = 0.05
-"""Seconds within which a Job or Build has its pods, or an event that says why not."""
+EVENTS_HOLD = 1.0
+"""Seconds for which a list of events answers for all: a thousand that wait for a quota are one request."""
+
+PODS_WITHIN = 1.0 + EVENTS_HOLD
+"""Seconds within which a Job or Build has its pods, or is in a list of events; a second for creationTimestamp."""
 
 
 class Patience:
@@ -30,7 +34,8 @@ class Patience:
     def __init__(self, cluster: Cluster, start_deadline: float) -> None:
         self._cluster = cluster
         self._start_deadline = start_deadline
-        self._events_asked: TTLCache[str, bool] = TTLCache(math.inf, EVENTS_AGAIN)
+        self._looked: TTLCache[str, bool] = TTLCache(math.inf, EVENTS_AGAIN)
+        self._events: TTLCache[object, Mapping[str, Sequence[Document]]] = TTLCache(1, EVENTS_HOLD)
 
     def over(self, record: Record, document: Document, pods: Sequence[Document]) -> Reason | None:
         """Why a Job or Build, with these pods, could not start in time; None while there is hope, or no need of it."""
@@ -45,17 +50,24 @@ class Patience:
 
     def _without_pods(self, record: Record, document: Document) -> Reason | None:
         name, age = document["metadata"]["name"], _age(document)
-        if age < PODS_WITHIN or document["spec"].get("suspend") or name in self._events_asked:
+        if age < PODS_WITHIN or document["spec"].get("suspend") or name in self._looked:
             return None
-        self._events_asked[name] = True
-        fields = f"involvedObject.name={name},reason=FailedCreate"
-        why = waiting.refused_pods(self._cluster.list(kinds.EVENTS, fields=fields))
+        self._looked[name] = True
+        why = waiting.refused_pods(self._failures().get(name, ()))
         if why is None:
             noticed = {"startTime", "startTimestamp"} & (document.get("status") or {}).keys()
             return None if noticed or age <= self._start_deadline else Reason(*waiting.UNNOTICED)
         reason = Reason(why.reason, why.message)
         self._note(record, reason)
         return reason if age > self._start_deadline else None
+
+    @cachedmethod(lambda self: self._events)
+    def _failures(self) -> Mapping[str, Sequence[Document]]:
+        """The events that say why something has no pods, by its name."""
+        found: defaultdict[str, list[Document]] = defaultdict(list)
+        for event in self._cluster.list(kinds.EVENTS, fields="reason=FailedCreate"):
+            found[event["involvedObject"]["name"]].append(event)
+        return found
 
     @contextlib.contextmanager
     def noting(self, record: Record) -> Iterator[None]:
