@@ -210,7 +210,7 @@ print(before, rss(), time.perf_counter() - begun, total)
 
 def memory(bench: Bench) -> Iterator[Figure]:
     """What a process of the API, and one of the controller, take with so many closed inspections in the namespace."""
-    _keep(bench)
+    listing.keep(bench.server.store, bench.kept)
     for what in ("api", "controller"):
         before, after, seconds = _listed(bench, what)
         yield Figure(f"memory of the {what}, {bench.kept} inspections kept", f"{number(after)} MiB")
@@ -218,18 +218,6 @@ def memory(bench: Bench) -> Iterator[Figure]:
         yield Figure(
             "  to look at them once" if what == "controller" else "  GET /inspect?limit=100", f"{number(seconds)} s"
         )
-
-
-def _keep(bench: Bench) -> None:
-    """Closed inspections, as copies of one that really was."""
-    pattern = next(
-        one for one in bench.server.store.list("ConfigMap", labels="amun/kind=inspection,amun/state=finished")
-    )
-    for index in range(bench.kept):
-        name = f"inspection-{index:016x}"
-        labels = {**pattern["metadata"]["labels"], "inspection": name}
-        metadata = {"name": name, "labels": labels, "annotations": pattern["metadata"]["annotations"]}
-        bench.server.store.create("ConfigMap", {"metadata": metadata, "binaryData": pattern["binaryData"]})
 
 
 def _listed(bench: Bench, what: str) -> tuple[float, float, float]:

@@ -1,7 +1,10 @@
 """What POST and lists cost with few and with many inspections kept on a cluster.
 
 The API server of the tests is a process of its own, ``python -m bench.listing DIRECTORY``, which is told by lines on
-its standard input what to do; the service is `amun serve`, asked over HTTP.
+its standard input what to do; the service is `amun serve`, asked over HTTP. A real API server answers side by side what
+this one answers in threads that share one interpreter, together with the cluster's controllers and kubelets: so these
+threads take turns often (`TURN`), and the containers, which a cluster would run on other machines, give way to all else
+on this one.
 """
 
 from __future__ import annotations
@@ -13,12 +16,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 from amun import server, status
 from amun.auth.base import ANYBODY
+from amun.engines.openshift import records
 from amun.engines.openshift.engine import OpenShiftEngine
+from amun.engines.openshift.records import Final
 from amun.inspections import Inspections
 from amun.settings import Settings
 
@@ -36,6 +42,12 @@ SECONDS = 30.0
 
 SETTLED = 25.0
 """Seconds after which what was accepted before is none of the newest any more, for which the API server is asked."""
+
+TURN = 0.0005
+"""Seconds after which a thread of the cluster's process gives way to one that waits; Python's own are 0.005."""
+
+NICENESS = 19
+"""Of the containers."""
 
 DOCUMENT = {"base": "localhost/debian:12", "script": "true"}
 
@@ -163,11 +175,12 @@ def serve(directory: Path) -> None:
     from tests.cluster.rights import EVERYTHING
     from tests.cluster.world import World
 
+    sys.setswitchinterval(TURN)
     with ApiServer() as api:
         for user in ("service", "measured"):
             api.rights.add(user, [EVERYTHING])
             api.kubeconfig(directory / user, user)
-        world = World(api.store).start()
+        world = World(api.store, niceness=NICENESS).start()
         print("ready", flush=True)
         for line in sys.stdin:
             what, _, count = line.strip().partition(" ")
@@ -182,18 +195,18 @@ def serve(directory: Path) -> None:
 
 
 def keep(store: Any, count: int) -> None:
-    """Closed inspections, as copies of one that really was."""
+    """See to it that so many closed inspections are there: what is missing is as one that really was."""
     closed = "amun/kind=inspection,amun/state=finished"
     while not (there := store.list("ConfigMap", labels=closed)):
         time.sleep(service.POLL)
-    pattern = there[-1]
+    pattern = records.from_document(there[-1])
     for index in range(count - len(there)):
         name = f"inspection-{count:08x}{index:08x}"
-        metadata = pattern["metadata"]
-        labels = {**metadata["labels"], "inspection": name, "amun/accepted": "1"}
-        annotations = {**metadata["annotations"], "amun/created": "2026-01-01T00:00:00Z"}
-        copy = {"name": name, "labels": labels, "annotations": annotations}
-        store.create("ConfigMap", {"metadata": copy, "binaryData": pattern["binaryData"]})
+        inspection = replace(pattern.inspection, id=name, created="2026-01-01T00:00:00Z")
+        made = store.create("ConfigMap", records.to_document(replace(pattern, inspection=inspection)))
+        copy = replace(pattern, inspection=inspection, version=made["metadata"]["resourceVersion"])
+        finished, final = cast(str, copy.finished_at), cast(Final, copy.final)
+        store.patch("ConfigMap", name, records.closed(copy, finished, final, "succeeded"))
 
 
 if __name__ == "__main__":

@@ -193,7 +193,9 @@ def test_preconditions_of_deleting(store: Store) -> None:
 
 VALUES = st.sampled_from(["", "x", "y"])
 TIERS = st.none() | VALUES
-REQUIREMENTS = st.sampled_from(["tier=", "tier=x", "tier==y", "tier!=x", "tier in (x, y)", "tier in ()", "!tier", "tier"])
+REQUIREMENTS = st.sampled_from(
+    ["tier=", "tier=x", "tier==y", "tier!=x", "tier in (x, y)", "tier in ()", "!tier", "tier"]
+)
 
 
 @given(

@@ -157,3 +157,15 @@ def asked(server: ApiServer, call: Callable[..., object], *arguments: Any) -> tu
     call(*arguments)
     made: list[Request] = [one for one in server.requests if not one.watch]
     return len(made), sum(one.size for one in made)
+
+
+def test_a_damaged_record_costs_a_page_no_more_than_another(server: ApiServer, settings: Settings) -> None:
+    inspections = replica(settings)
+    name, *_ = keep(server, 3)
+    server.store.update("ConfigMap", name, lambda record: record["binaryData"].update(inspection="AAAA"))
+    inspections.page(1, 1)
+    watches(server)
+    server.requests.clear()
+    items, total = inspections.page(1, 10)
+    assert (len(items), total) == (3, 3)
+    assert server.requests.summary() == {"list configmaps": 2}

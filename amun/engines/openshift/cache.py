@@ -131,7 +131,7 @@ class Cache:
         with self._lock:
             for name in self._objects.keys() - found.keys():
                 self._forget(name)
-            for item in found.values():
+            for item in sorted(found.values(), key=_made):  # who orders them by age finds that nearly done
                 self._keep(item)
         self._version, self.heard = version, began
         self.synced.set()
@@ -191,6 +191,10 @@ class Cache:
             self._groups[group].pop(name, None)
             if not self._groups[group]:
                 del self._groups[group]
+
+
+def _made(item: Mapping[str, Any]) -> str:
+    return item["metadata"].get("creationTimestamp") or ""
 
 
 def events(answer: urllib3.BaseHTTPResponse) -> Iterator[Document]:

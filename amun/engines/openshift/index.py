@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from . import kinds, names, records
@@ -95,4 +96,4 @@ def _owner(document: Mapping[str, Any]) -> str | None:
 
 
 def _newest_first(entries: Sequence[Entry]) -> Sequence[Entry]:
-    return sorted(entries, key=lambda one: (one.created, one.id), reverse=True)
+    return sorted(entries, key=attrgetter("created", "id"), reverse=True)

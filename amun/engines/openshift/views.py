@@ -132,7 +132,7 @@ class Snapshot(View):
         wanted = f"{names.INSPECTION} in ({','.join(ids)})"
         documents = cluster.list(kinds.CONFIG_MAPS, f"{names.selector(**{names.KIND: names.RECORD})},{wanted}")
         self._records = {document["metadata"]["name"]: records.from_document(document) for document in documents}
-        live = [record for record in self._records.values() if record.final is None]
+        live = [record for record in self._records.values() if record.final is None and record.defect is None]
         self._jobs: defaultdict[str, list[Document]] = defaultdict(list)
         self._pods: defaultdict[str, list[Document]] = defaultdict(list)
         self._builds: defaultdict[str, list[Document]] = defaultdict(list)

@@ -101,6 +101,7 @@ def start(
             environment=environment(pod, spec, files, image),
             log=log,
             ended=ended,
+            niceness=world.niceness,
         )
     return Running(
         name=name,

@@ -50,6 +50,7 @@ class Process:
         environment: Mapping[str, str],
         log: Log,
         ended: Callable[[], None],
+        niceness: int = 0,
     ) -> None:
         self.exit_code: int | None = None
         self.start_error = ""
@@ -65,6 +66,9 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            if niceness:
+                with contextlib.suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
         except OSError as error:
             self.start_error = f'exec: "{command[0]}": {error.strerror}: unknown'
         self._watcher = threading.Thread(target=self._watch, name=f"container {command[0]}", daemon=True)

@@ -73,8 +73,11 @@ class World:
         nodes: Sequence[Document] | None = None,
         latencies: Latencies | None = None,
         build_overrides: Mapping[str, Any] | None = None,
+        niceness: int = 0,
     ) -> None:
+        """The processes of runs have this much less of a right to the machine's processors than others, at most 19."""
         self.store = store
+        self.niceness = niceness
         self.latencies = latencies or Latencies()
         self._nodes = [kinds_of_node.node()] if nodes is None else nodes
         self.build_overrides = kinds_of_node.overrides(self._nodes) if build_overrides is None else build_overrides
