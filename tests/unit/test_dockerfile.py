@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amun import rules
 from amun.dockerfile import NEWLINE, build_arguments, context
 from amun.specification import File, Metric, Specification, Variable
 
@@ -104,6 +105,13 @@ def test_image_ends_as_nobody_in_a_home_of_its_own() -> None:
     assert ("WORKDIR", "/home/amun") in found
     assert ("ENV", "HOME=/home/amun") in found
     assert found[-1] == ("USER", "10001:0")
+
+
+@given(text)
+def test_a_variable_takes_as_many_bytes_as_the_door_counts(value: str) -> None:
+    recipe = context(replace(PLAIN, environment=(Variable("NAME", value),)))["Dockerfile"]
+    line = next(line for line in recipe.split(b"\n") if line.startswith(b"ENV NAME="))
+    assert len(line.removeprefix(b"ENV ")) == rules.written("NAME", value)
 
 
 def test_without_python_packages_no_python_is_asked_for() -> None:
