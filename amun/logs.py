@@ -11,6 +11,9 @@ import structlog
 
 logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("amun")
 
+# Until `configure` is called, and where nobody does: standard output belongs to what a command was asked for.
+structlog.configure(logger_factory=lambda *names: structlog.PrintLogger(sys.stderr))
+
 SERVERS = ("gunicorn.error", "gunicorn.access", "uvicorn.error", "uvicorn.access")
 """Loggers of the web servers, which have ideas of their own unless they are told."""
 

@@ -14,6 +14,7 @@ from amun.engines.podman.builds import IMAGE
 from amun.engines.podman.command import Podman
 from amun.engines.podman.machine import for_settings
 from amun.engines.podman.store import Store
+from amun.errors import EngineUnavailable
 from tests import archives
 from tests.conftest import Service, specification, wait_until
 
@@ -62,9 +63,20 @@ class Kept:
         state = Store(self.service.state_dir)
         build = state.declared(inspection_id).build
         state.discard(inspection_id)
-        self._podman.call("image", "rm", "--ignore", f"{IMAGE}:{build}")
-        state.remove_build(build)
         wait_until(lambda: not state.trash())
+
+        def removed() -> bool:
+            """Not as long as a pod of an inspection that is over is still being removed: housekeeping comes again."""
+            try:
+                self._podman.call("image", "rm", "--ignore", f"{IMAGE}:{build}")
+            except EngineUnavailable as exc:
+                if "in use by a container" not in str(exc):
+                    raise
+                return False
+            return True
+
+        wait_until(removed)
+        state.remove_build(build)
 
 
 @pytest.fixture(scope="module")
