@@ -67,7 +67,8 @@ def ensure(machine: Machine, manager: str) -> str:
     with tempfile.TemporaryDirectory() as directory:
         for file, text in _context(debian).items():
             Path(directory, file).write_text(text)
-        Podman(machine.podman, machine.environment).call("build", "--quiet", "--tag", name, directory, timeout=600)
+        podman = Podman(machine.podman, machine.environment)
+        podman.call("build", "--quiet", "--network", "none", "--tag", name, directory, timeout=600)
     return name
 
 
