@@ -54,7 +54,7 @@ def keep(server: ApiServer, count: int, phase: str = "succeeded", moment: str = 
         name = f"inspection-{phase.replace('_', '-')}-{index:016x}"
         specification = Specification.from_document({**DOCUMENT, "identifier": phase.replace("_", "-")})
         inspection = Inspection(name, specification, "0" * 64, "sha256:" + "0" * 64, moment, None)
-        record = Record(inspection, "environment-0", "0", False)
+        record = Record(inspection, f"environment-{0:032x}", "0", False)
         server.store.create("ConfigMap", records.to_document(record))
         build = BuildState("terminated", "failed" if phase == "build_failed" else "succeeded", finished_at=moment)
         outcome: Any = "succeeded" if phase == "succeeded" else "failed"
