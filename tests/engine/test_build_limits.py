@@ -97,6 +97,11 @@ case $* in
 import os, time
 for _ in range(3000):
     if os.fork() == 0: time.sleep(2); os._exit(0)' ;;
+    *install*eater*) python3 -c '
+import time
+kept = []
+for _ in range(200): kept.append(bytes([1]) * (1 << 20)); time.sleep(0.02)
+time.sleep(20)' ;;
     *install*namer*) unshare -Urm true || keyctl show ;;
 esac
 """
@@ -115,7 +120,7 @@ def greedy(bases: Bases) -> str:
 def test_what_builds_take_of_the_machine_is_limited(
     own_service: Callable[..., Service], bases: Bases, package: str, reason: str
 ) -> None:
-    if package == "forker" and bases.found.build_group is None:
+    if package == "forker" and "pids" not in bases.found.build_limits:
         reason = "ProcessLimitExceeded"  # by looking; see test_weak_limits
     storage = next(one.chosen for one in bases.found.checks if one.name == "storage")
     if package == "writer" and storage != "overlay":
@@ -128,6 +133,13 @@ def test_what_builds_take_of_the_machine_is_limited(
     assert len(log) < mebibyte + 1000
     assert reason != "BuildFailed" or "Resource temporarily unavailable" in log
     wait_until(lambda: not list(Path("/sys/fs/cgroup").glob(f"**/amun-builds/{status['build']['container'][6:]}")))
+
+
+def test_a_build_has_no_more_memory_than_it_requested(service: Service, bases: Bases) -> None:
+    """By its control group, or by looking where Podman applies no limit to builds."""
+    asked = {"requests": {"memory": "64Mi"}}
+    status, log = build(service, greedy(bases), packages=["eater"], build=asked)
+    assert (status["phase"], status["reason"]) == ("build_failed", "OutOfMemoryKilled"), log[-2000:]
 
 
 def test_a_build_may_ask_the_kernel_for_no_more_than_a_run(service: Service, bases: Bases) -> None:

@@ -108,7 +108,7 @@ def weaken(state_dir: Path, settings: Settings) -> None:
     assert machine.for_settings(settings).usable
     place = state_dir / "machine"
     kept = json.loads((place / "machine.json").read_text())
-    kept["machine"].update(limits=[], build_group=None)
+    kept["machine"].update(limits=[], build_limits=[], build_group=None)
     (place / "machine.json").write_text(json.dumps(kept))
     hook = json.loads((place / "hooks" / "precreate.json").read_text())
     hook["hook"]["args"][4] = "0"

@@ -377,6 +377,20 @@ class TestAppliedLimits:
             (root / place / file).write_text(value + "\n")
         assert cgroups.applied(process, "v1", root) == ("pids",)
 
+    @pytest.mark.parametrize(("version", "controllers"), [("v2", ""), ("v1", "pids")])
+    def test_processes_are_limited_by_groups_above_as_well(
+        self, tmp_path: Path, version: str, controllers: str
+    ) -> None:
+        (tmp_path / "cgroup").write_text(f"7:{controllers}:/builds/one/step\n")
+        root = tmp_path / "root"
+        step = root / controllers / "builds" / "one" / "step"
+        step.mkdir(parents=True)
+        (step / "pids.max").write_text("max\n")
+        assert cgroups.most_processes(tmp_path, version, root) is None
+        (step.parent / "pids.max").write_text("64\n")
+        (step.parents[1] / "pids.max").write_text("4915\n")
+        assert cgroups.most_processes(tmp_path, version, root) == 64
+
     def test_controllers_that_were_not_given_are_missing(self, tmp_path: Path) -> None:
         (tmp_path / "cgroup").write_text("0::/user\n")
         assert cgroups.applied(tmp_path, "v2", tmp_path) == ()
@@ -396,6 +410,7 @@ class TestKeptOutcome:
             build_volumes=(f"{tmp_path}:/run/amun:ro",),
             build_group=None,
             build_seccomp=None,
+            build_limits=("cpu",),
             limits=("cpu",),
             selinux=False,
             rootless=False,

@@ -49,9 +49,6 @@ AGAIN = "again"
 NOTES = "pull"
 """File in which is noted what went wrong when the base image was pulled."""
 
-CPU_PERIOD = 100_000
-"""Microseconds over which a build's share of the processors is measured; the kernel's own default."""
-
 # The arguments: directory, then the command. Standard input is the lock file: the shell holds the lock, and podman,
 # whose helpers may stay behind, does not get it.
 SHELL = """
@@ -244,12 +241,8 @@ class Builds:
 
     def _limits(self, record: BuildRecord) -> list[str]:
         """What a build may use, as far as this machine can limit it."""
-        arguments = []
-        if "cpu" in self._machine.limits:
-            quota = round(formats.quantity(record.cpu) * CPU_PERIOD)
-            arguments += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(quota)]
-        if "memory" in self._machine.limits:
-            arguments += ["--memory", str(int(formats.quantity(record.memory)))]
+        cpu, memory = formats.quantity(record.cpu), int(formats.quantity(record.memory))
+        arguments = cgroups.options_of_build(self._machine.build_limits, cpu, memory)
         if self._machine.build_group is not None:
             arguments += ["--cgroup-parent", f"{self._machine.build_group}/{record.id}"]
         return [*arguments, *self._fallbacks(record)]

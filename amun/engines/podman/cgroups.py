@@ -7,11 +7,15 @@ build of a rootful Podman lives under a group of its own whose `pids.max` holds 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 BUILDS = "amun-builds"
+CPU_PERIOD = 100_000
+"""Microseconds over which a build's share of the processors is measured; the kernel's own default."""
+
 # Files that hold the limit a process has, by version of control groups.
 LIMITS = {
     "v2": {"cpu": "cpu.max", "memory": "memory.max", "pids": "pids.max"},
@@ -31,6 +35,28 @@ def applied(process: Path, version: str, root: Path = ROOT) -> tuple[str, ...]:
             if _limited((place / file).read_text().split()[0]):
                 found.append(controller)
     return tuple(found)
+
+
+def most_processes(process: Path, version: str, root: Path = ROOT) -> int | None:
+    """How many processes its control groups, those above included, let a process of /proc have; None for any number."""
+    path = dict(_groups((process / "cgroup").read_text())).get("pids" if version == "v1" else "", "")
+    place = (root / "pids" if version == "v1" else root) / path.lstrip("/")
+    found = []
+    for directory in (place, *place.parents):
+        with contextlib.suppress(OSError):
+            if _limited(value := (directory / "pids.max").read_text().strip()):
+                found.append(int(value))
+    return min(found, default=None)
+
+
+def options_of_build(limits: Collection[str], cpu: Decimal, memory: int) -> list[str]:
+    """``podman build``'s options for those of cpu and memory that can be limited; cores and bytes."""
+    options = []
+    if "cpu" in limits:
+        options += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(round(cpu * CPU_PERIOD))]
+    if "memory" in limits:
+        options += ["--memory", str(memory)]
+    return options
 
 
 def group_for_builds(version: str, root: Path = ROOT) -> str | None:

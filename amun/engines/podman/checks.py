@@ -6,7 +6,7 @@ Every function here takes facts and gives checks; what has to be tried out is in
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from .buildenvironment import BuildEnvironment
@@ -130,19 +130,30 @@ def in_memory(place: str, setting: str, file_system: str, follows: str) -> Itera
         yield Check("files in memory", False, file_system, why, f"set {setting} to a directory on a disk", needed=False)
 
 
-def limits_of_builds(facts: Facts, group: str | None, seccomp: str | None) -> Check:
+def limits_of_builds(facts: Facts, limits: Collection[str], seccomp: str | None) -> Check:
     """Which of the limits of builds hold here; that of the log always does."""
     missing = []
-    if group is None:
+    if "cpu" not in limits:
+        missing.append("no control group limits their share of the processors")
+    if "memory" not in limits:
         missing.append(
-            "their processes are in no control group (AMUN_BUILD_PIDS_LIMIT): they are looked at once a second, and a"
+            "no control group limits their memory: it is looked at once a second, and a build that takes too much is"
+            " ended"
+        )
+    if "pids" not in limits:
+        missing.append(
+            "no control group limits their processes (AMUN_BUILD_PIDS_LIMIT): they are looked at once a second, and a"
             " build that has too many is ended"
         )
     if facts.storage_driver != "overlay":
         missing.append(f"what they write cannot be counted (AMUN_BUILD_STORAGE_LIMIT) with {facts.storage_driver}")
     if seccomp is None:
         missing.append("their system calls are filtered less than those of runs: no profile of Podman's was taken")
-    why = f"Of builds, {'; '.join(missing)}." if missing else "Processes, disk, log and system calls are limited."
+    why = (
+        f"Of builds, {'; '.join(missing)}."
+        if missing
+        else "CPU, memory, processes, disk, log and system calls are limited."
+    )
     return Check("limits of builds", not missing, "some" if missing else "all", why, needed=False)
 
 

@@ -47,9 +47,10 @@ class Machine:
     `environment` is complete: Podman needs no other variable. `run_network` is for `podman kube play --network`,
     `build_network` and `build_doors` are for `namespace.build_command`. Builds mount `build_volumes`, and are given
     `--cgroup-parent BUILD_GROUP/NAME` where there is a group, with a name of its own for each build, and the filter of
-    system calls `build_seccomp`, if any. `limits` are those of cpu, memory and pids that are really applied: one that
-    is missing must not be asked for, Podman would refuse. `counts_disk` says whether what they write is counted.
-    With `selinux` the state directory is labelled for containers, and what is created in it inherits that.
+    system calls `build_seccomp`, if any. `limits` are those of cpu, memory and pids that are really applied to runs:
+    one that is missing must not be asked for, Podman would refuse; `build_limits` are those of builds. `counts_disk`
+    says whether what they write is counted. With `selinux` the state directory is labelled for containers, and what is
+    created in it inherits that.
     """
 
     podman: str
@@ -62,6 +63,7 @@ class Machine:
     build_volumes: tuple[str, ...]
     build_group: str | None
     build_seccomp: str | None
+    build_limits: tuple[str, ...]
     limits: tuple[str, ...]
     selinux: bool
     rootless: bool
@@ -81,8 +83,7 @@ class Machine:
     @property
     def weak_build_limits(self) -> dict[str, str]:
         """The same of builds."""
-        grouped = [limit for limit in self.limits if limit != "pids"]
-        return {**usage.weak_limits([*grouped, *(["pids"] if self.build_group else [])]), **self._weak_disk}
+        return {**usage.weak_limits(self.build_limits), **self._weak_disk}
 
     @property
     def _weak_disk(self) -> dict[str, str]:
@@ -114,5 +115,5 @@ class Machine:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Machine:
         """The inverse of `to_document`; raises TypeError or KeyError for anything else."""
-        lists = {name: tuple(document[name]) for name in ("build_volumes", "limits")}
+        lists = {name: tuple(document[name]) for name in ("build_volumes", "build_limits", "limits")}
         return cls(**{**document, **lists, "checks": tuple(Check(**check) for check in document["checks"])})

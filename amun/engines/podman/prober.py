@@ -69,6 +69,7 @@ class Prober:
             build_volumes=volumes,
             build_group=None,
             build_seccomp=None,
+            build_limits=(),
             limits=(),
             selinux=selinux,
             rootless=not self.facts.root,
@@ -88,7 +89,7 @@ class Prober:
         machine = replace(machine, runtime=runtime)
         podman = Podman(machine.podman, self.environment)
         network, pod = self._choose_network_closed(podman, runtime)
-        machine = self._choose_build_network(podman, machine)
+        machine = self._choose_build_network(podman, machine, () if pod is None else pod.limits)
         if pod is None:
             return machine
         self._check_limits(pod)
@@ -210,8 +211,8 @@ class Prober:
 
     # -- builds -------------------------------------------------------------------------------------------------
 
-    def _choose_build_network(self, podman: Podman, machine: Machine) -> Machine:
-        """The first network in which an image is built, in a control group of our own if that works."""
+    def _choose_build_network(self, podman: Podman, machine: Machine, asked: tuple[str, ...]) -> Machine:
+        """The first network in which an image is built, in a control group of our own and with limits if that works."""
         wished = self.wishes.build_network
         candidates = build_network_candidates(self.facts) if wished == "auto" else [wished]
         refusals: list[str] = []
@@ -219,15 +220,16 @@ class Prober:
             machine = replace(machine, build_network=network)
             given = self._furnish(machine)
             groups = dict.fromkeys([cgroups.group_for_builds(self.facts.cgroups) if self.facts.root else None, None])
-            for group, seccomp in itertools.product(groups, dict.fromkeys([self._write_seccomp(), None])):
-                machine = replace(machine, build_seccomp=seccomp)
-                refusal = trials.build(podman, machine, group)
+            seccomps, all_asked = dict.fromkeys([self._write_seccomp(), None]), dict.fromkeys([asked, ()])
+            for group, seccomp, limits in itertools.product(groups, seccomps, all_asked):
+                machine = replace(machine, build_group=group, build_seccomp=seccomp)
+                applied, refusal = trials.build(podman, machine, self.facts.cgroups, limits)
                 if refusal is None:
                     why = f"An image was built with it. {' '.join(refusals)}".strip()
                     self.checks.append(Check("builds", True, f"network {network}", why))
-                    self.checks.append(checks.limits_of_builds(self.facts, group, seccomp))
+                    self.checks.append(checks.limits_of_builds(self.facts, applied, seccomp))
                     self._check_build_network(podman, machine, given)
-                    return replace(machine, build_group=group)
+                    return replace(machine, build_limits=applied)
             refusals.append(f"{network}: {refusal}")
         remedy = "AMUN_BUILD_NETWORK=host amun doctor  # what is built then reaches this machine's services"
         self.checks.append(Check("builds", False, f"network {wished}", " ".join(refusals), remedy))

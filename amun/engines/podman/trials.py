@@ -9,26 +9,32 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from ...errors import EngineUnavailable
-from . import cgroups, hostroutes
+from . import cgroups, hostroutes, steps
 from .command import Podman
 from .namespace import PATH, build_command, own_network
 from .outcome import Machine
 
 IMAGE = "localhost/amun/probe:1"
 PROGRAM = "/catatonit"
-CPU, MEMORY = "500m", 64 << 20
+CPU, CORES, MEMORY, PROCESSES = "500m", Decimal("0.5"), 64 << 20, 64
+PAUSE = 0.02
 REACH = (sys.executable, "-I", "-S", hostroutes.__file__)
 
 
@@ -78,15 +84,45 @@ MAPPED = "0:1073741824:65536"
 
 
 def build_in_user_namespace(podman: Podman, machine: Machine) -> str | None:
-    """As `build`, with a root that is nobody on this machine."""
-    return build(podman, machine, None, "--userns-uid-map", MAPPED, "--userns-gid-map", MAPPED)
+    """Build an image with a root that is nobody on this machine; None if it worked, else what Podman said."""
+    dockerfile = f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n'
+    return _build(podman, machine, dockerfile, "--userns-uid-map", MAPPED, "--userns-gid-map", MAPPED)
 
 
-def build(podman: Podman, machine: Machine, group: str | None, *options: str) -> str | None:
-    """Build an image with one RUN step; None if it worked, else what Podman said."""
-    mounts = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
-    parent = ["--cgroup-parent", f"{group}/probe-{secrets.token_hex(4)}"] if group else []
-    return _build(podman, machine, f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\n', *mounts, *parent, *options)
+def build(podman: Podman, machine: Machine, version: str, asked: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Build an image with one RUN step, and look at its process.
+
+    Returns which of the limits `asked` (cpu, memory), and of the processes of the group, the step really had, and what
+    Podman said if the image was not built. Podman takes limits for builds that it does not apply, without a word.
+    """
+    options = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
+    options += cgroups.options_of_build(asked, CORES, MEMORY)
+    name = f"probe-{secrets.token_hex(4)}"
+    if machine.build_group:
+        cgroups.limit_build(name, PROCESSES)
+        options += ["--cgroup-parent", f"{machine.build_group}/{name}"]
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as thread:
+        place = Path(directory, name)
+        (place / steps.MARK).mkdir(parents=True)
+        options += ["--volume", f"{place / steps.MARK}:/run/amun-build:ro"]
+        built = thread.submit(_build, podman, machine, f'FROM {IMAGE}\nRUN ["{PROGRAM}", "-P"]\n', *options)
+        limits: tuple[str, ...] = ()
+        while not built.done():
+            process = steps.first(place)
+            with contextlib.suppress(OSError):  # it is gone
+                if process and Path(f"/proc/{process}/cmdline").read_bytes().startswith(PROGRAM.encode()):
+                    limits = limits or _limits_of_step(Path(f"/proc/{process}"), version)
+                    os.kill(process, signal.SIGTERM)  # it then ends well
+            time.sleep(PAUSE)
+    cgroups.remove_build(name)
+    return limits, built.result()
+
+
+def _limits_of_step(process: Path, version: str) -> tuple[str, ...]:
+    """Those that were asked for: a system may have others, of all processes of a user for example."""
+    applied = [limit for limit in cgroups.applied(process, version) if limit != "pids"]
+    most = cgroups.most_processes(process, version)
+    return (*applied, *(["pids"] if most is not None and most <= PROCESSES else []))
 
 
 def _build(podman: Podman, machine: Machine, dockerfile: str, *options: str) -> str | None:
