@@ -19,7 +19,10 @@ from amun.settings import Settings
 from tests.conftest import Service, wait_until
 from tests.engine.test_build_limits import Bases, build
 
-pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(900)]
+
+PATIENCE = 400
+"""Seconds that an inspection has: vfs copies the whole image for every step of a build, and for every container."""
 
 PROCESSES, BUILD_PROCESSES = 40, 60
 WEAK = {"cpu": "none", "memory": "fallback", "processes": "fallback"}
@@ -136,7 +139,7 @@ def run(service: Service, base: str) -> Run:
     def run(script: str, memory: str = "256Mi") -> tuple[dict[str, Any], dict[str, Any]]:
         asked = {"timeout": 50, "requests": {"memory": memory}}
         made = service.submit({"base": base, "script": script, "run": asked})
-        status = service.wait(made, timeout=120)
+        status = service.wait(made, timeout=PATIENCE)
         return status["job"]["pods"][0], service.client.result(made)["result"]
 
     return run
@@ -147,7 +150,7 @@ def test_each_of_the_runs_at_a_time_may_have_its_processes(service: Service, bas
     made = [service.submit({"base": base, "script": script}) for _ in range(2)]
     seen = []
     for one in made:
-        assert service.wait(one, timeout=120)["phase"] == "succeeded"
+        assert service.wait(one, timeout=PATIENCE)["phase"] == "succeeded"
         seen.append(service.client.result(one)["result"]["stdout_text"].split())
     assert all(PROCESSES // 2 < int(started) < PROCESSES for started, _ in seen)
     assert len({user for _, user in seen}) == 2
@@ -182,7 +185,7 @@ def test_others_go_on_while_one_is_ended(service: Service, run: Run, base: str) 
     made = service.submit({"base": base, "script": GROWS, "run": {"requests": {"memory": "64Mi"}}})
     _, report = run("#!/bin/sh\nfor i in 1 2 3 4 5 6 7 8; do sleep 0.5; done; echo all\n")
     assert report["stdout_text"] == "all\n"
-    assert service.wait(made)["reason"] == "OOMKilled"
+    assert service.wait(made, timeout=PATIENCE)["reason"] == "OOMKilled"
 
 
 def test_answers_and_pages_say_which_limits_are_weak(service: Service, run: Run, base: str) -> None:
@@ -214,8 +217,8 @@ def test_a_build_that_takes_too_much_memory_is_ended_and_begun_again_for_who_all
 ) -> None:
     asked = [{"requests": {"memory": memory}} for memory in ("64Mi", "1Gi")]
     small, large = [service.submit({"base": greedy, "packages": ["eater"], "build": build}) for build in asked]
-    assert service.wait(small)["reason"] == "OutOfMemoryKilled"
-    status = service.wait(large, timeout=120)
+    assert service.wait(small, timeout=PATIENCE)["reason"] == "OutOfMemoryKilled"
+    status = service.wait(large, timeout=PATIENCE)
     assert status["phase"] == "build_failed"
     assert status["reason"] != "OutOfMemoryKilled"
     log = b"".join(service.client.build_log(large)).decode()
