@@ -11,8 +11,7 @@ from pathlib import Path
 
 from amun import dockerfile, formats
 from amun.client import Document
-from amun.engines.podman import pods
-from amun.engines.podman.builds import CPU_PERIOD
+from amun.engines.podman import cgroups, pods
 from amun.engines.podman.namespace import build_command
 from amun.specification import Requests, Specification
 
@@ -58,7 +57,7 @@ def build(service: Service, document: Document) -> float:
     """Seconds that `podman build --no-cache` takes for the environment of a specification."""
     machine, specification = service.machine, _read(service, document)
     arguments = ["--no-cache"]
-    arguments += _limits(machine.limits, specification.build.requests)
+    arguments += _limits(machine.build_limits, specification.build.requests)
     for volume in machine.build_volumes:
         arguments += ["--volume", volume]
     with tempfile.TemporaryDirectory() as directory:
@@ -80,13 +79,8 @@ def _read(service: Service, document: Document) -> Specification:
 
 def _limits(limits: Collection[str], requests: Requests) -> list[str]:
     """What it may use, as far as this machine can limit it."""
-    arguments = []
-    if "cpu" in limits:
-        quota = round(formats.quantity(requests.cpu) * CPU_PERIOD)
-        arguments += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(quota)]
-    if "memory" in limits:
-        arguments += ["--memory", str(int(formats.quantity(requests.memory)))]
-    return arguments
+    cpu, memory = formats.quantity(requests.cpu), int(formats.quantity(requests.memory))
+    return cgroups.options(limits, cpu, memory)
 
 
 def _timed(service: Service, *arguments: str) -> float:

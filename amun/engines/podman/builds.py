@@ -242,7 +242,7 @@ class Builds:
     def _limits(self, record: BuildRecord) -> list[str]:
         """What a build may use, as far as this machine can limit it."""
         cpu, memory = formats.quantity(record.cpu), int(formats.quantity(record.memory))
-        arguments = cgroups.options_of_build(self._machine.build_limits, cpu, memory)
+        arguments = cgroups.options(self._machine.build_limits, cpu, memory)
         if self._machine.build_group is not None:
             arguments += ["--cgroup-parent", f"{self._machine.build_group}/{record.id}"]
         return [*arguments, *self._fallbacks(record)]

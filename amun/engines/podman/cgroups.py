@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 BUILDS = "amun-builds"
 CPU_PERIOD = 100_000
-"""Microseconds over which a build's share of the processors is measured; the kernel's own default."""
+"""Microseconds over which a share of the processors is measured; the kernel's own default."""
 
 # Files that hold the limit a process has, by version of control groups.
 LIMITS = {
@@ -49,8 +49,8 @@ def most_processes(process: Path, version: str, root: Path = ROOT) -> int | None
     return min(found, default=None)
 
 
-def options_of_build(limits: Collection[str], cpu: Decimal, memory: int) -> list[str]:
-    """``podman build``'s options for those of cpu and memory that can be limited; cores and bytes."""
+def options(limits: Collection[str], cpu: Decimal, memory: int) -> list[str]:
+    """Options of ``podman build`` and ``run`` for those of cpu and memory that can be limited; cores and bytes."""
     options = []
     if "cpu" in limits:
         options += ["--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(round(cpu * CPU_PERIOD))]

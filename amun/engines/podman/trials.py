@@ -96,7 +96,7 @@ def build(podman: Podman, machine: Machine, version: str, asked: Sequence[str]) 
     Podman said if the image was not built. Podman takes limits for builds that it does not apply, without a word.
     """
     options = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
-    options += cgroups.options_of_build(asked, CORES, MEMORY)
+    options += cgroups.options(asked, CORES, MEMORY)
     name = f"probe-{secrets.token_hex(4)}"
     if machine.build_group:
         cgroups.limit_build(name, PROCESSES)
