@@ -25,7 +25,7 @@ def serve(
         check(settings)
     except Undecided as error:
         raise typer.BadParameter(str(error)) from None
-    run(settings)
+    raise typer.Exit(run(settings))
 
 
 def controller() -> None:
@@ -33,7 +33,7 @@ def controller() -> None:
     settings = _settings()
     from ..server import control
 
-    control(settings)
+    raise typer.Exit(control(settings))
 
 
 def doctor(as_json: Json = False) -> None:

@@ -125,7 +125,7 @@ def test_triggers_are_found_however_they_are_written(
     request.addfinalizer(lambda: podman.call("rmi", "--force", image))
     recipe = tmp_path / "Dockerfile"
     recipe.write_text("FROM scratch\nRUN test ! -e /triggered")
-    build = ("build", "--quiet", "--no-cache", "--network", "none", "--file", str(recipe), "--from")
+    build = ("build", "--quiet", "--layers=false", "--network", "none", "--file", str(recipe), "--from")
     with pytest.raises(PodmanError):
         podman.call(*build, image, str(tmp_path))
     built = podman.call(*build, bases.untriggered(podman.program, image), str(tmp_path))

@@ -22,6 +22,7 @@ import pytest
 import requests
 
 from amun.engines.podman.buildenvironment import BUNDLE_VARIABLES
+from amun.engines.podman.command import Podman
 from amun.engines.podman.machine import for_settings
 from amun.settings import Settings
 from tests import standin
@@ -314,6 +315,23 @@ def test_a_wrong_password_fails_the_build_and_is_forgotten(private: Service, bas
     assert status["phase"] == "build_failed"
     assert "wrong-Pass0rd" not in json.dumps(status) + built(private, inspection_id)
     assert b"wrong-Pass0rd" not in everything(private)
+
+
+def test_an_image_that_is_lost_is_not_built_again_without_its_password_and_that_is_said(
+    own_service: Callable[..., Service], base: str, index: str, podman: Podman
+) -> None:
+    service = own_service(max_runs=1, build_network="host").start()
+    blocker = service.submit({"base": base, "script": "echo started; sleep 300"})
+    service.wait(blocker, "running")
+    made = service.submit(stack(base, index, "uv"))
+    wait_until(lambda: service.client.status(made)["build"]["state"] == "terminated", timeout=300)
+    podman.call("rmi", "--force", service.client.status(made)["build"]["image"])
+    service.client.cancel(blocker)
+    status = service.wait(made)
+    assert (status["phase"], status["reason"]) == ("error", "ImageGone")
+    assert "post the specification again, password included" in status["message"]
+    again = service.submit(stack(base, index, "uv"))
+    assert service.wait(again, timeout=300)["phase"] == "succeeded"
 
 
 def logins(service: Service) -> list[str]:

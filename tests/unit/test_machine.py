@@ -497,3 +497,19 @@ def test_the_trial_image_has_one_program_and_is_always_the_same(tmp_path: Path) 
     assert archive == trials._archive(tmp_path / "catatonit")
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         assert [(entry.name, entry.mode) for entry in opened] == [("catatonit", 0o755)]
+
+
+@pytest.mark.parametrize(
+    ("programs", "subordinate", "remedy"),
+    [
+        ({}, True, "dnf install -y shadow-utils"),
+        ({"newuidmap": "/usr/bin/newuidmap"}, False, "--add-subuids"),
+        ({"newuidmap": "/usr/bin/newuidmap"}, True, "podman system migrate"),
+    ],
+)
+def test_a_podman_that_has_no_subordinate_ids_is_remedied_by_what_it_lacks(
+    programs: dict[str, str], subordinate: bool, remedy: str
+) -> None:
+    refusal = "potentially insufficient UIDs or GIDs available in user namespace"
+    broken = replace(FEDORA, refusal=refusal, lasting=True, programs=programs, subordinate=subordinate)
+    assert remedy in str(checks.podman(broken).remedy)

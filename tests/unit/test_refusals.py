@@ -61,6 +61,24 @@ SAID = [
         500,
         'invalid internal status, try resetting the pause process with "podman system migrate": cannot set up namesp',
     ),
+    (
+        'Error: command required for rootless mode with multiple IDs: exec: "newuidmap": executable file not found in '
+        "$PATH\n",
+        500,
+        "command required for rootless mode with multiple IDs",
+    ),
+    (
+        "Error: chown /x/overlay/l: potentially insufficient UIDs or GIDs available in user namespace (requested "
+        "100000:100000 for /x/overlay/l): Check /etc/subuid and /etc/subgid: invalid argument\n",
+        500,
+        "chown /x/overlay/l: potentially insufficient UIDs",
+    ),
+    (
+        "Error: error creating libpod runtime: there might not be enough IDs available in the namespace (requested "
+        "100000:100000 for /x/overlay/l): chown /x/overlay/l: invalid argument\n",
+        500,
+        "error creating libpod runtime: there might not be enough IDs",
+    ),
     ("Error: creating events dirs: mkdir /x/events: no space left on device\n", 503, "creating events dirs: mkdir"),
     ("Error: beginning refresh transaction: database is locked\n", 503, "beginning refresh transaction"),
     ("Error: something that nobody has seen yet\n", 503, "something that nobody has seen yet"),
@@ -68,7 +86,9 @@ SAID = [
 """What Podman 4.3.1 said of configurations that it could not read (of its own and of its storage), of a directory of
 somebody else, of a file system mounted for reading, of a storage of another driver, of a driver that it does not know,
 of one that the machine cannot have, of subordinate ids written down twice, of a full disk. The sentence after those is
-in its source since 4.5 (libpod/sqlite_state.go), with SQLite's words for SQLITE_BUSY."""
+in its source since 4.5 (libpod/sqlite_state.go), with SQLite's words for SQLITE_BUSY. Of subordinate ids: no newuidmap
+(https://github.com/NixOS/nixpkgs/issues/215332), too few of them, in the words of today (containers/storage,
+https://github.com/containers/storage/pull/747) and those before (https://github.com/containers/podman/issues/3421)."""
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +35,13 @@ def test_a_second_service_on_a_state_directory_is_refused_and_leaves_the_first_a
     assert (tmp_path / server.SERVING).read_text() == "4711\n"
     (metrics / "counter.db").unlink()
     metrics.rmdir()
+
+
+def test_the_command_of_a_second_service_fails(tmp_path: Path) -> None:
+    environment = {**os.environ, "AMUN_STATE_DIR": str(tmp_path)}
+    with (tmp_path / server.SERVING).open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "amun", "serve"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "another service uses this state directory" in done.stdout + done.stderr

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from amun import status, stored
 from amun.archive import documents
 from amun.auth.base import ANYBODY
+from amun.engines.podman import files
 from amun.engines.podman.engine import PodmanEngine
 from amun.engines.podman.store import Declared, Store
 from amun.errors import AmunError, ArchiveUnavailable, Conflict
@@ -158,6 +159,43 @@ def test_an_item_that_cannot_be_is_a_defect_of_its_inspection(world: World, wron
     assert status.verdict(world.inspections.observe(world.damaged)).reason == "StateCorrupt"
 
 
+@pytest.mark.parametrize("content", [b"", b"../../x", b"\xff", b"a" * 5000, b"a\0b", b"/", b"no-such"])
+def test_an_environment_that_cannot_be_read_is_built_anew(world: World, content: bytes) -> None:
+    environment = world.store.declared(world.other).inspection.environment
+    world.store.serve(environment, "other")
+    (served,) = (world.settings.state_dir / "environments").iterdir()
+    served.write_bytes(content)
+    assert world.store.current_build(environment) is None
+
+
+def test_a_directory_in_place_of_an_environment_is_set_aside(world: World) -> None:
+    environment, build = world.store.declared(world.other).inspection.environment, "0" * 16 + "-" + "0" * 8
+    world.store.serve(environment, build)
+    (served,) = (world.settings.state_dir / "environments").iterdir()
+    served.unlink()
+    served.mkdir()
+    assert world.store.current_build(environment) is None
+    world.store.serve(environment, build)
+    assert served.read_text() == build
+
+
+def test_what_is_damaged_again_is_set_aside_again(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    for damage in (make_directory, make_loop, make_directory, Path.touch):
+        damage(path)
+        files.set_aside(path)
+        assert not os.path.lexists(path)
+
+
+def test_a_link_to_nowhere_is_no_key_that_was_never_used(world: World) -> None:
+    world.store.keep_key("key", world.other, "fingerprint")
+    (kept,) = (world.settings.state_dir / "idempotency").iterdir()
+    kept.unlink()
+    kept.symlink_to("/nowhere/x")
+    with pytest.raises(files.CorruptState):
+        world.store.key("key")
+
+
 def _forget() -> None:
     from amun.engines.podman import store
 
@@ -171,7 +209,18 @@ def test_what_a_later_version_has_added_is_left_out(world: World) -> None:
     assert status.verdict(world.inspections.observe(world.damaged)).phase == "succeeded"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"id": 1, "fingerprint": []}', '{"id": "x"}'])
+UNREADABLE = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"id": 1, "fingerprint": []}',
+    '{"id": "x"}',
+    '{"id": "../../x", "fingerprint": "fingerprint"}',
+]
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
 def test_a_key_that_cannot_be_read_accepts_nothing_twice(world: World, content: str) -> None:
     engine = PodmanEngine(world.settings)
     world.store.keep_key("key", world.other, "fingerprint")

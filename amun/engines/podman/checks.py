@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from .buildenvironment import BuildEnvironment
+from .command import NO_IDS
 from .facts import Facts
 from .outcome import Check
 
@@ -58,11 +59,18 @@ def podman(facts: Facts) -> Check:
         return Check("podman", False, "none", "Podman is not installed.", install(facts, "podman", "catatonit"))
     if facts.refusal is not None:
         why = f"{facts.podman} does not work: {facts.refusal.rstrip('.')}."
-        return Check("podman", False, "unknown", why, "podman info  # until it succeeds", lasting=facts.lasting)
+        return Check("podman", False, "unknown", why, _remedy(facts, facts.refusal), lasting=facts.lasting)
     oldest = ".".join(map(str, OLDEST))
     recent = facts.version_numbers >= OLDEST
     why = f"{facts.podman} is of version {facts.version}; {oldest} or later is needed."
     return Check("podman", recent, facts.version, why, None if recent else install(facts, "podman"), lasting=True)
+
+
+def _remedy(facts: Facts, refusal: str) -> str:
+    """What makes Podman work again that refuses like this."""
+    if not NO_IDS.search(refusal):
+        return "podman info  # until it succeeds"
+    return users(facts).remedy or "podman system migrate  # after a change of /etc/subuid and /etc/subgid"
 
 
 def pods(facts: Facts) -> Check:

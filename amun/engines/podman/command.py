@@ -21,13 +21,17 @@ HOLD = '"$@" </dev/null; exit "$?"'
 NOT_FOUND = 127
 """A shell's exit code where there is no such program; podman has no use for it in what is asked of it here."""
 
+NO_IDS = re.compile("insufficient UIDs or GIDs|not be enough IDs available|newuidmap|newgidmap")
+"""What it says to a user who is not root and has no subordinate ids, or too few, or no program to use them by."""
+
 LASTING = re.compile(
     r"toml: |decode configuration|permission denied|read-only file system|database configuration mismatch"
     r"|driver not supported|prerequisites for driver not satisfied|invalid internal status|cannot set up namespace"
+    rf"|{NO_IDS.pattern}"
 )
 """What podman says of its configuration, its storage and its user, and goes on saying.
 
-Podman 4.3.1 said each of them when it was given the cause (tests/unit/test_refusals.py).
+Podman 4.3.1 said each of them when it was given the cause, or others have seen it (tests/unit/test_refusals.py).
 """
 
 LOGGED = re.compile(r'^time=.* level=(?:error|fatal) msg="(.*)"$')

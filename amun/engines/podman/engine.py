@@ -37,6 +37,11 @@ ENOUGH = 64 * 1024
 """Bytes that must fit on the disk of the state directory, lest the engine be called unavailable."""
 
 IMAGE_GONE = "ImageGone"
+REMOVED_AGAIN = "The image of the environment was removed again after it was rebuilt."
+UNREPEATABLE = (
+    "The image of the environment was removed. The password that it was built with is forgotten by now: post the"
+    " specification again, password included."
+)
 
 INSTANCE_LABEL = "amun/instance"
 """Label of all pods of one state directory; `instance` says which."""
@@ -177,7 +182,7 @@ class PodmanEngine(Engine):
         with self._store.environment_lock(inspection.environment):
             build = self._store.current_build(inspection.environment) if inspection.specification.build.cache else None
             cached = build is not None and self._has_image(build)
-            if build is not None:
+            if build is not None and (cached or not submission.logins):  # else only this one can be built again
                 self._store.declare(Declared(inspection, build, cached), submission.script)
             else:
                 self._declare_with_build(submission)
@@ -417,9 +422,9 @@ class PodmanEngine(Engine):
             if state.outcome != "succeeded" or self._images.digest(state.image or "") is not None:
                 return  # another one has seen to it
             built, lost = state.finished_at or "", self._store.lost_images(inspection_id)
-            if built in lost or not lost:
+            if not declared.inspection.private and (built in lost or not lost):
                 self._store.lose_image(inspection_id, built)
                 self._builds.forget_image(declared.build)
                 logger.warning("image is gone, building it again", image=state.image)
                 return
-        self.give_up(inspection_id, IMAGE_GONE, "The image of the environment was removed again after it was rebuilt.")
+        self.give_up(inspection_id, IMAGE_GONE, UNREPEATABLE if declared.inspection.private else REMOVED_AGAIN)

@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,6 +82,8 @@ def read_json(path: Path) -> Any:
         with disk_errors():
             document = json.loads(path.read_bytes())
     except FileNotFoundError:
+        if path.is_symlink():
+            raise CorruptState(path) from None
         return None
     except (ValueError, RecursionError, Rejected) as exc:  # no JSON, or no file at all
         raise CorruptState(path) from exc
@@ -107,8 +110,12 @@ def tighten(root: Path) -> None:
 
 def set_aside(path: Path) -> None:
     """Rename a corrupt file, so that its content can be looked at and the state be worked out again."""
+    aside = path.with_name(path.name + ".corrupt")
     with contextlib.suppress(FileNotFoundError):
-        os.replace(path, path.with_name(path.name + ".corrupt"))
+        try:
+            os.replace(path, aside)
+        except OSError:  # a directory where there is a file, or the other way round
+            os.replace(path, f"{aside}.{time.time_ns()}")
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -93,6 +94,10 @@ class UsedKey:
 
     id: str
     fingerprint: str
+
+
+_BUILD = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")
+"""Ids of builds, as `Store.new_build` makes them."""
 
 
 class Store:
@@ -257,9 +262,15 @@ class Store:
 
     def current_build(self, environment: str) -> str | None:
         """The build that serves an environment: complete or on its way; None if there is none, or it failed."""
+        served = self.root / "environments" / _hex(environment)
         try:
-            build = (self.root / "environments" / _hex(environment)).read_text()
-        except (FileNotFoundError, UnicodeDecodeError):
+            build = served.read_text()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError):
+            files.set_aside(served)
+            return None
+        if not _BUILD.fullmatch(build):
             return None
         path = self.build_path(build)
         if not (path / "record.json").exists() or (path / "stop.json").exists():
@@ -387,7 +398,10 @@ class Store:
         """What an Idempotency-Key was used for; raises `CorruptState`."""
         path = self.root / "idempotency" / _sha256(key)
         kept = files.read_json(path)
-        return None if kept is None else _restore(UsedKey, kept, path)
+        used = None if kept is None else _restore(UsedKey, kept, path)
+        if used is not None and not is_valid(used.id):
+            raise CorruptState(path)
+        return used
 
     def keep_key(self, key: str, inspection_id: str, fingerprint: str) -> None:
         files.write_json(self.root / "idempotency" / _sha256(key), {"id": inspection_id, "fingerprint": fingerprint})
