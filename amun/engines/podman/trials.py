@@ -93,7 +93,7 @@ def build(podman: Podman, machine: Machine, version: str, asked: Sequence[str]) 
     """Build an image with one RUN step, and look at its process.
 
     Returns which of the limits `asked` (cpu, memory), and of the processes of the group, the step really had, and what
-    Podman said if the image was not built. Podman takes limits for builds that it does not apply, without a word.
+    Podman said if the image was not built. That it was built does not say that a limit was applied.
     """
     options = [argument for volume in machine.build_volumes for argument in ("--volume", volume)]
     options += cgroups.options(asked, CORES, MEMORY)
