@@ -258,6 +258,14 @@ def test_text_keeps_every_character(value: str) -> None:
     assert returned["environment"] == [{"name": "A", "value": value}]
 
 
+def test_variables_may_be_as_large_as_is_said() -> None:
+    most = rules.VARIABLE_MAX - len('A=""')
+    assert rules.VARIABLES_MAX == 2 * rules.VARIABLE_MAX
+    values = ("x" * most, "\n" * (most // 15) + "x" * (most % 15))
+    variables = [{"name": name, "value": value} for name, value in zip("AB", values, strict=True)]
+    assert paths({"base": "b", "environment": variables}) == []
+
+
 def test_a_lock_is_known_as_one() -> None:
     assert Specification.from_document(locked()).python.locked
     assert not Python().locked
