@@ -81,7 +81,7 @@ def test_as_many_variables_as_are_accepted_can_be_built_and_run(
 def test_why_a_build_failed_is_found_behind_a_line_of_megabytes(
     own_service: Callable[..., Service], bases: Bases
 ) -> None:
-    base = bases.make(*(f'ENV B{number}="{"x" * 50_000}"' for number in range(25)))
+    base = bases.make("ENV " + " \\\n    ".join(f'B{number}="{"x" * 5000}"' for number in range(250)))
     status, log = build(own_service().start(), base, environment=variables("<", 120_000, 2))
     assert max(map(len, log.splitlines())) > 10**6
     assert (status["phase"], status["reason"]) == ("build_failed", "BuildFailed")
