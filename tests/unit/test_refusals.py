@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from amun import doctor, status
+from amun import clock, doctor, status
 from amun.controller import Controller
 from amun.engines.podman import facts, files
 from amun.engines.podman.command import Podman
 from amun.engines.podman.engine import PodmanEngine
+from amun.engines.podman.store import Declared, Store
 from amun.errors import AmunError, EngineUnavailable, Rejected
-from amun.inspection import Inspection
+from amun.inspection import BuildState, Inspection
 from amun.settings import Settings
+from amun.specification import Specification
 from tests.archives import MemoryEngine
 
 Stub = Callable[[str, int], str]
@@ -216,3 +218,28 @@ def test_what_may_pass_is_waited_for_however_long_it_takes() -> None:
     for _ in range(10):
         controller.sweep()
     assert not status.verdict(engine.observe(waiting)).over
+
+
+@pytest.mark.parametrize("built", [False, True], ids=["to be built", "to be run"])
+def test_what_waits_for_a_podman_that_was_broken_before_the_controller_came_ends_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub: Stub, built: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(stub("Error: driver not supported\n", 125)).parent))
+    settings = Settings(state_dir=tmp_path / "state", engine="podman")
+    store, specification = Store(settings.state_dir), Specification.from_document({"base": "debian:12", "script": "a"})
+    waiting = Inspection("inspection-" + "a" * 16, specification, "0" * 64, "sha256:" + "a" * 64, clock.now())
+    build = store.new_build(waiting, {"Dockerfile": b"FROM x\n"})
+    store.declare(Declared(waiting, build, cached=False), b"a")
+    if built:
+        store.keep_build(build, BuildState("terminated", "succeeded", image="localhost/a", finished_at=clock.now()))
+    engine = PodmanEngine(settings)
+    for patience, over in ((3600, False), (0, True)):
+        controller = Controller(engine, patience)
+        for _ in range(2):
+            with engine.leadership() as leading, pytest.raises(Rejected):
+                controller.sweep()
+            assert leading
+        assert status.verdict(engine.observe(waiting.id)).over == over
+    verdict = status.verdict(engine.observe(waiting.id))
+    assert (verdict.phase, verdict.reason) == ("error", "EngineRefused")
+    assert "does not work: driver not supported" in str(verdict.message)

@@ -321,16 +321,22 @@ class PodmanEngine(Engine):
     def leadership(self) -> Iterator[bool]:
         with files.try_locked(self._settings.state_dir / "controller.lock") as leading:
             if leading:
-                for check in self._machine.exposures:
-                    logger.warning(f"{check.name}: {check.why}", remedy=check.remedy)
                 self._bell.listen()
                 files.tighten(self._settings.state_dir)
-                self._housekeeping.remove_orphans()
-                self._builds.forget_logins()
+                try:
+                    self._take_over()
+                except Rejected as exc:  # what waits is to end all the same
+                    logger.error("Podman does not work, and will not until it is mended", error=str(exc))
             try:
                 yield leading
             finally:
                 self._bell.close()
+
+    def _take_over(self) -> None:
+        for check in self._machine.exposures:
+            logger.warning(f"{check.name}: {check.why}", remedy=check.remedy)
+        self._housekeeping.remove_orphans()
+        self._builds.forget_logins()
 
     def unfinished(self, owner: str | None = None) -> Sequence[str]:
         return self._store.active(owner)
@@ -398,10 +404,12 @@ class PodmanEngine(Engine):
         if self._build_state(declared).outcome is None:
             error = BuildState("terminated", "error", reason, message, finished_at=clock.now())
             return self._store.leave_build(declared, error)
-        self._items.stop(inspection_id, reason)
+        with contextlib.suppress(Rejected):  # of a Podman that does not work: then nothing is watched
+            self._items.stop(inspection_id, reason)
         for state in self._item_states(declared.inspection):
             if state.outcome is None:
-                self._items.give_up(inspection_id, state.item, reason, message)
+                ended = replace(state, state="terminated", outcome="error", reason=reason, message=message)
+                self._store.keep_item(inspection_id, replace(ended, node=self._node.name, finished_at=clock.now()))
 
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         self._store.close(inspection.id, stored, at)
