@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from amun.auth.base import Caller
+from amun.controller import Controller
 from amun.engines.openshift import engine as engines
 from amun.engines.openshift import records
-from amun.engines.openshift.cluster import connect
+from amun.engines.openshift.cluster import Refused, connect
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.engines.openshift.patience import Patience
 from amun.engines.openshift.records import Record
+from amun.engines.openshift.turns import SHARE, Turns
 from amun.inspection import Inspection
+from amun.inspections import Inspections
 from amun.settings import Settings
 from amun.specification import Specification
 from tests.cluster.apiserver import ApiServer
 from tests.conftest import wait_until
 
-MANY = 50
+MANY = 30
 LONG_AGO = "2026-01-01T00:00:00Z"
 
 
@@ -106,3 +111,47 @@ def test_secrets_of_many_new_records_become_theirs_a_few_at_each_look(server: Ap
     owners = [server.store.get("Secret", name)["metadata"]["ownerReferences"][0]["name"] for name in names]
     assert owners == names
     assert server.requests.count("patch", "secrets") == MANY
+
+
+def test_who_is_refused_lets_all_others_ask_before_asking_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, time = Turns(), [0.0]
+    monkeypatch.setattr("amun.engines.openshift.turns.time.monotonic", lambda: time[0])
+    asked = []
+
+    def look(waiting: Sequence[str], seconds: float) -> list[str]:
+        before = len(asked)
+        for one in waiting:
+            if turns.has(one):
+                with contextlib.suppress(Refused), turns.taken(one):
+                    asked.append(one)
+                    time[0] += seconds
+                    raise Refused("exceeded quota")
+        turns.end()
+        return asked[before:]
+
+    everybody = [str(number) for number in range(10)]
+    assert [look(everybody, SHARE / 4) for _ in range(3)] == [everybody[:4], everybody[4:8], everybody[8:]]
+    assert look(everybody, SHARE / 4) == everybody[:4]
+    few = everybody[:2]
+    look(few, 0)
+    assert [look(few, SHARE / 4) for _ in range(3)] == [few] * 3
+
+
+def test_who_is_refused_does_not_hold_up_the_others(server: ApiServer, settings: Settings) -> None:
+    inspections = Inspections(OpenShiftEngine(settings), settings, Caller("admin", admin=True))
+    server.store.digests["localhost/debian:12"] = "sha256:" + "0" * 64
+    for number in range(MANY):
+        inspections.submit({"base": "localhost/debian:12", "environment": [{"name": "NUMBER", "value": str(number)}]})
+    server.faults.refuse(403, verb="create", resource="buildconfigs/instantiate", times=None)
+    server.faults.delay(SHARE / 5, verb="create", resource="buildconfigs")
+    engine = OpenShiftEngine(settings)
+    looks: list[list[str]] = []
+    with engine.leadership():
+        controller = Controller(engine)
+        wait_until(lambda: len(engine.unfinished()) == MANY)
+        while sum(map(len, looks)) < MANY and len(looks) < MANY:
+            server.requests.clear()
+            controller.sweep()
+            looks.append([one.name for one in server.requests.matching("create", "buildconfigs/instantiate")])
+    assert max(map(len, looks)) <= 6
+    assert len({name for look in looks for name in look}) == MANY

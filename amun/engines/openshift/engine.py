@@ -42,6 +42,7 @@ from .observing import observe
 from .patience import Patience
 from .records import Final, Reason, Record
 from .retention import Retention
+from .turns import Turns
 from .views import Asking, Snapshot, View, Watching
 
 TOGETHER = 100
@@ -77,6 +78,7 @@ class OpenShiftEngine(Engine):
         self._nodes: TTLCache[object, list[dict[str, Any]]] = TTLCache(1, NODES_KNOWN)
         self._nodes_lock = threading.Lock()
         self._adopted: LRUCache[str, bool] = LRUCache(ADOPTED)
+        self._turns_to_build, self._turns_to_run = Turns(), Turns()
 
     @functools.cached_property
     def cluster(self) -> Cluster:
@@ -340,10 +342,10 @@ class OpenShiftEngine(Engine):
             return self._give_up(record, last)
         if last is not None and builds.ongoing(last):
             return self._patience.over_with(record)
-        if not self._place_for_build():
+        if not self._place_for_build() or not self._turns_to_build.has(inspection.id):
             return
         allowed = [Allowance.of(one.inspection.specification.build) for one in self._waiting(record.environment)]
-        with self._patience.noting(record):
+        with self._turns_to_build.taken(inspection.id), self._patience.noting(record):
             try:
                 self._environments.build(record, there, self._settings.attempts, allowed)
             except Unusable as exc:
@@ -378,15 +380,18 @@ class OpenShiftEngine(Engine):
             return self._jobs.stop(record, jobs, pods, running=False)
         self._jobs.note(record, jobs)
         if not jobs and lost.ALL not in record.made:
-            with self._patience.noting(record):
-                self._jobs.start(record, self.observe(inspection.id).build)
+            if self._turns_to_run.has(inspection.id):
+                with self._turns_to_run.taken(inspection.id), self._patience.noting(record):
+                    self._jobs.start(record, self.observe(inspection.id).build)
             return
         if self._image_is_gone(record, jobs, pods):
             return self._without_image(record, jobs, pods)
         if pods:
             self._patience.over_with(record)
-        if items.taken_away(inspection, pods, jobs, record.made, self._settings.attempts):
-            self._run_again(inspection)
+        lacking = items.taken_away(inspection, pods, jobs, record.made, self._settings.attempts)
+        if lacking and self._turns_to_run.has(inspection.id):
+            with self._turns_to_run.taken(inspection.id):
+                self._run_again(inspection)
         for job in jobs:
             own = [pod for pod in pods if job["metadata"]["uid"] in _owners(pod)]
             reason = None if lost.over(job) else self._patience.over(record, job, own)
@@ -506,6 +511,8 @@ class OpenShiftEngine(Engine):
         return builds.explained(build, buildlog.failed_step(text)) if text else build
 
     def tend(self) -> None:
+        self._turns_to_build.end()
+        self._turns_to_run.end()
         if self._watching is not None:
             self._adopt_some(self._watching.records())
             wanted = self._wanted()
