@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from ...errors import EngineUnavailable
+
 SHARE = 0.5
 """Seconds of one look at all inspections that may go by in asking; what is left waits for the next."""
 
@@ -23,11 +25,11 @@ class Turns:
 
     @contextlib.contextmanager
     def taken(self, who: str) -> Iterator[None]:
-        """Take a turn. What fails in it is a refusal."""
+        """Take a turn. What the cluster does not do in it is a refusal."""
         begun = time.monotonic()
         try:
             yield
-        except Exception:
+        except EngineUnavailable:
             self._refused.add(who)
             raise
         finally:
