@@ -244,7 +244,7 @@ class Builds:
         cpu, memory = formats.quantity(record.cpu), int(formats.quantity(record.memory))
         arguments = cgroups.options(self._machine.build_limits, cpu, memory)
         if self._machine.build_group is not None:
-            arguments += ["--cgroup-parent", f"{self._machine.build_group}/{record.id}"]
+            arguments += ["--cgroup-parent", cgroups.parent_of_steps(self._machine.build_group, record.id)]
         return [*arguments, *self._fallbacks(record)]
 
     def _fallbacks(self, record: BuildRecord) -> list[str]:

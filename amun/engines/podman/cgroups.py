@@ -13,6 +13,9 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 BUILDS = "amun-builds"
+STEP = "step"
+"""Group below that of a build, for its steps: the runtime removes what it is given after each of them."""
+
 CPU_PERIOD = 100_000
 """Microseconds over which a share of the processors is measured; the kernel's own default."""
 
@@ -62,7 +65,7 @@ def options(limits: Collection[str], cpu: Decimal, memory: int) -> list[str]:
 def group_for_builds(version: str, root: Path = ROOT) -> str | None:
     """Make the group that all builds live under; returns its path as control groups write it, None if it may not be.
 
-    A build is given a group of its own in it: `podman build --cgroup-parent GROUP/BUILD`.
+    A build is given a group of its own in it, see `parent_of_steps`.
     """
     place = (root / "pids" if version == "v1" else root) / BUILDS
     try:
@@ -76,6 +79,11 @@ def group_for_builds(version: str, root: Path = ROOT) -> str | None:
     return f"/{BUILDS}"
 
 
+def parent_of_steps(group: str, build: str) -> str:
+    """What ``podman build --cgroup-parent`` is given."""
+    return f"{group}/{build}/{STEP}"
+
+
 def limit_build(build: str, processes: int, root: Path = ROOT) -> None:
     """Make the group of one build, in that of all, and say how many processes it may have."""
     for place in _places(build, root):
@@ -87,8 +95,9 @@ def limit_build(build: str, processes: int, root: Path = ROOT) -> None:
 def remove_build(build: str, root: Path = ROOT) -> None:
     """Remove the groups of a build that has ended; those in which something runs stay."""
     for place in (root / BUILDS / build, *root.glob(f"*/{BUILDS}/{build}")):
-        with contextlib.suppress(OSError):
-            place.rmdir()
+        for directory in (place / STEP, place):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
 
 def _places(build: str, root: Path) -> Iterator[Path]:

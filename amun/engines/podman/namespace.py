@@ -65,7 +65,9 @@ class NoNetwork(Exception):
 def build_command(machine: Machine, *arguments: str) -> list[str]:
     """``podman build ARGUMENTS…``, in the network that this machine has for builds."""
     # What builds know of proxies is in their environment.
-    build = [machine.podman, QUIET, "build", "--http-proxy=false"]
+    # systemd takes nothing but its own slices for parents of control groups (crun: "Invalid unit name or type").
+    manager = ["--cgroup-manager=cgroupfs"] if machine.build_group else []
+    build = [machine.podman, QUIET, *manager, "build", "--http-proxy=false"]
     if machine.build_seccomp is not None:
         build += ["--security-opt", f"seccomp={machine.build_seccomp}"]
     if machine.build_network not in WAYS:

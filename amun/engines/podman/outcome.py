@@ -46,7 +46,7 @@ class Machine:
 
     `environment` is complete: Podman needs no other variable. `run_network` is for `podman kube play --network`,
     `build_network` and `build_doors` are for `namespace.build_command`. Builds mount `build_volumes`, and are given
-    `--cgroup-parent BUILD_GROUP/NAME` where there is a group, with a name of its own for each build, and the filter of
+    a control group of their own in BUILD_GROUP where there is one, see `cgroups.parent_of_steps`, and the filter of
     system calls `build_seccomp`, if any. `limits` are those of cpu, memory and pids that are really applied to runs:
     one that is missing must not be asked for, Podman would refuse; `build_limits` are those of builds. `counts_disk`
     says whether what they write is counted. With `selinux` the state directory is labelled for containers, and what is

@@ -90,7 +90,7 @@ def build_in_user_namespace(podman: Podman, machine: Machine) -> str | None:
 
 
 def build(podman: Podman, machine: Machine, version: str, asked: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """Build an image with one RUN step, and look at its process.
+    """Build an image, and look at the process of its second step: a group may go with the first.
 
     Returns which of the limits `asked` (cpu, memory), and of the processes of the group, the step really had, and what
     Podman said if the image was not built. That it was built does not say that a limit was applied.
@@ -100,12 +100,13 @@ def build(podman: Podman, machine: Machine, version: str, asked: Sequence[str]) 
     name = f"probe-{secrets.token_hex(4)}"
     if machine.build_group:
         cgroups.limit_build(name, PROCESSES)
-        options += ["--cgroup-parent", f"{machine.build_group}/{name}"]
+        options += ["--cgroup-parent", cgroups.parent_of_steps(machine.build_group, name)]
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as thread:
         place = Path(directory, name)
         (place / steps.MARK).mkdir(parents=True)
         options += ["--volume", f"{place / steps.MARK}:/run/amun-build:ro"]
-        built = thread.submit(_build, podman, machine, f'FROM {IMAGE}\nRUN ["{PROGRAM}", "-P"]\n', *options)
+        dockerfile = f'FROM {IMAGE}\nRUN ["{PROGRAM}", "--version"]\nRUN ["{PROGRAM}", "-P"]\n'
+        built = thread.submit(_build, podman, machine, dockerfile, *options)
         limits: tuple[str, ...] = ()
         while not built.done():
             process = steps.first(place)
