@@ -53,4 +53,4 @@ WORKDIR /opt/amun
 # Platforms run this with an arbitrary uid of group 0 instead.
 USER 10001:0
 EXPOSE 8080 8081
-CMD ["gunicorn", "--config", "python:amun.gunicorn_conf", "app:application"]
+CMD ["gunicorn", "--config", "python:amun.web.gunicorn_conf", "app:application"]

@@ -29,14 +29,14 @@ venv: .venv/.installed ## make .venv with the packages of Pipfile.lock
 
 demo: export AMUN_ENGINE = podman
 demo: system venv ## from nothing to a finished inspection on screen
-	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m amun.engines.podman.host.base_image base >/dev/null
 	@scripts/demo.sh
 
 demo-stop: ## stop the service of the demo, and all it runs
 	@scripts/stop.sh
 
 demo-shell-image: system venv ## make an image without Python, for examples/shell-only.json
-	@$(VENV)/python -m amun.engines.podman.baseimage shell
+	@$(VENV)/python -m amun.engines.podman.host.base_image shell
 
 serve: system venv ## API and controller in the foreground, on AMUN_HOST:AMUN_PORT
 	@exec $(VENV)/amun serve
@@ -48,7 +48,7 @@ browser: ## install the browser that the page is tested in
 	@scripts/browser.sh
 
 test: system browser .venv/.installed-dev ## all tests, real Podman included
-	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m amun.engines.podman.host.base_image base >/dev/null
 	@scripts/test.sh
 
 test-fast: .venv/.installed-dev ## the unit tests, but for those that take long
@@ -70,17 +70,17 @@ vendor: ## fetch the page's plotting library again, as static/vendor/packages.js
 	@python3 scripts/vendor.py
 
 screenshots: system browser .venv/.installed-dev ## make the pictures of docs/ from a service with real inspections
-	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m amun.engines.podman.host.base_image base >/dev/null
 	@$(VENV)/python -m tests.pages.screenshots
 
 bench-cluster: .venv/.installed-dev ## what the OpenShift engine asks of an API server, and how quickly it reacts
 	@$(VENV)/python -m bench.cluster
 
 bench: system venv ## measure what the service costs; ONLY=a,f: some of it, N=20: a shorter queue, ROUNDS=3
-	@$(VENV)/python -m amun.engines.podman.baseimage base >/dev/null
+	@$(VENV)/python -m amun.engines.podman.host.base_image base >/dev/null
 	@$(VENV)/python -m bench $(addprefix --only ,$(ONLY)) $(addprefix --inspections ,$(N)) $(addprefix --rounds ,$(ROUNDS))
 
 clean: demo-stop ## remove what was made: .venv, caches and the state of the demo
-	@[ ! -x $(VENV)/python ] || $(VENV)/python -m amun.engines.podman.leftovers --images
+	@[ ! -x $(VENV)/python ] || $(VENV)/python -m amun.engines.podman.cleanup --images
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .amun
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .measurements.quality import Thresholds
-from .specification import Defaults
+from amun.model.specification import Defaults
+from amun.runs.disturbance import Thresholds
 
 
 class Settings(BaseSettings):

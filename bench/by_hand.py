@@ -9,11 +9,13 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from amun import dockerfile, formats
 from amun.client import Document
-from amun.engines.podman import cgroups, pods
-from amun.engines.podman.namespace import build_command
-from amun.specification import Requests, Specification
+from amun.engines.podman.builds.namespace import build_command
+from amun.engines.podman.host import cgroups
+from amun.engines.podman.runs import pods
+from amun.environments import dockerfile
+from amun.model.specification import Requests, Specification
+from amun.validation import formats
 
 from .service import PATIENCE, Service
 

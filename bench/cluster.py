@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from amun import logs, status
-from amun.auth.base import ANYBODY
-from amun.controller import Controller
-from amun.engines.openshift import names
+from amun.application.controller import Controller
+from amun.application.inspections import Inspections
+from amun.auth.callers import ANYBODY
+from amun.engines.kubernetes import names
 from amun.engines.openshift.engine import OpenShiftEngine
-from amun.inspections import Inspections
+from amun.model import status
 from amun.settings import Settings
+from amun.telemetry import logs
 
 from . import host, listing
 from .figures import Figure, number, spread, table
@@ -188,11 +189,11 @@ def _react(bench: Bench, inspection_id: str) -> float:
 LISTING = """
 import sys, time
 from amun.settings import Settings
-from amun.service import create_app
+from amun.web.app import create_app
 from amun.engines import load
-from amun.auth.base import ANYBODY
-from amun.inspections import Inspections
-from amun.controller import Controller
+from amun.auth.callers import ANYBODY
+from amun.application.inspections import Inspections
+from amun.application.controller import Controller
 settings = Settings()
 create_app(settings)
 engine = load(settings)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from amun import clock
-from amun.engines.podman.command import Podman
+from amun.engines.podman.podman_cli import Podman
+from amun.model import timestamps
 
 
 def of_pod(podman: Podman, pod: str, since: float) -> dict[str, float]:
@@ -18,7 +18,7 @@ def of_pod(podman: Podman, pod: str, since: float) -> dict[str, float]:
     events = list(_all(podman, since))
     ids = {event.get("ID") for event in events if event.get("Type") == "pod" and event.get("Name") == pod}
     for event in events:
-        name, moment = event.get("Name", ""), clock.seconds(event["Time"])
+        name, moment = event.get("Name", ""), timestamps.seconds(event["Time"])
         if name.startswith(f"{pod}-"):
             found.setdefault(f"{name.removeprefix(f'{pod}-')} {event['Status']}", moment)
         elif name == pod:

@@ -7,7 +7,7 @@ import platform
 import re
 from pathlib import Path
 
-from amun.engines.podman.machine import Machine
+from amun.engines.podman.host.machine import Machine
 
 
 def describe(machine: Machine) -> str:

@@ -20,12 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from amun import server, status
-from amun.auth.base import ANYBODY
-from amun.engines.openshift import records
+from amun.application.inspections import Inspections
+from amun.auth.callers import ANYBODY
+from amun.engines.kubernetes import records
+from amun.engines.kubernetes.records import Final
 from amun.engines.openshift.engine import OpenShiftEngine
-from amun.engines.openshift.records import Final
-from amun.inspections import Inspections
+from amun.model import status
+from amun.processes import supervisor
 from amun.settings import Settings
 
 from . import service
@@ -82,7 +83,7 @@ def cluster(directory: Path) -> Iterator[Kept]:
     """Start the cluster; it ends with its standard input."""
     command = [sys.executable, "-m", "bench.listing", str(directory)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=server.ROOT
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=supervisor.ROOT
     ) as process:
         lines, answers = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
         answers.readline()
@@ -95,7 +96,7 @@ def measure(directory: Path, kept: int) -> Iterator[Figure]:
     with cluster(directory) as there:
         settings = service.on_free_port(directory / "state", **there.settings("service"))
         command = [sys.executable, "-m", "amun", "serve"]
-        with service.started(command, server.environment(settings), settings) as running:
+        with service.started(command, supervisor.environment(settings), settings) as running:
             running.over(running.submit(DOCUMENT))
             asked: dict[str, list[tuple[int, int]]] = {}
             for count in (FEW, kept):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from amun.client import Document
-from amun.server import ROOT
+from amun.processes.supervisor import ROOT
 
 from .figures import Figure, spread
 from .plan import Plan

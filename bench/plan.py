@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amun.client import Document
-from amun.engines.podman import baseimage
+from amun.engines.podman.host import base_image
 
 from .service import Service
 
-BASE = baseimage.BASE.name
+BASE = base_image.BASE.name
 
 
 @dataclass(frozen=True)

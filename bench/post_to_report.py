@@ -9,8 +9,8 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping
 
-from amun import clock
-from amun.engines.podman.command import PodmanError
+from amun.engines.podman.podman_cli import PodmanError
+from amun.model import timestamps
 
 from . import by_hand, events
 from .figures import Figure, number, ratios, spread
@@ -86,8 +86,8 @@ def _inspect(plan: Plan) -> tuple[str, dict[str, float]]:
         "posted": posted,
         "accepted": accepted,
         "began": path.stat().st_mtime,  # the directory of the only item was made
-        "script start": clock.seconds(report["start_datetime"]),
-        "script end": clock.seconds(report["end_datetime"]),
+        "script start": timestamps.seconds(report["start_datetime"]),
+        "script end": timestamps.seconds(report["end_datetime"]),
         "kept": (path / "0" / "state.json").stat().st_mtime,
         "seen": seen,
     }

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amun import gunicorn_conf, server, status
 from amun.client import Client, ClientError, Document
-from amun.engines.podman import leftovers
-from amun.engines.podman.builds import IMAGE
-from amun.engines.podman.command import Podman
-from amun.engines.podman.machine import Machine, for_settings
+from amun.engines.podman import cleanup
+from amun.engines.podman.builds.builds import IMAGE
+from amun.engines.podman.host.machine import Machine, for_settings
+from amun.engines.podman.podman_cli import Podman
+from amun.model import status
+from amun.processes import supervisor
 from amun.settings import Settings
+from amun.web import gunicorn_conf
 
 from . import processes
 
@@ -96,7 +98,7 @@ def serve(state_dir: Path, **settings: Any) -> Iterator[Service]:
     """API and controller, as `amun serve` starts them. In the end nothing is left of what they ran and built."""
     chosen = on_free_port(state_dir, **settings)
     command = [sys.executable, "-m", "amun", "serve"]
-    with started(command, server.environment(chosen), chosen) as service:
+    with started(command, supervisor.environment(chosen), chosen) as service:
         try:
             yield service
         finally:
@@ -109,7 +111,7 @@ def serve_api(state_dir: Path, **settings: Any) -> Iterator[Service]:
     """The API without a controller: what is submitted stays queued."""
     chosen = on_free_port(state_dir, **settings)
     (state_dir / "metrics").mkdir(parents=True)
-    with started(server.commands()["api"], server.environment(chosen), chosen) as service:
+    with started(supervisor.commands()["api"], supervisor.environment(chosen), chosen) as service:
         yield service
 
 
@@ -119,7 +121,7 @@ def serve_plain(directory: Path) -> Iterator[Service]:
     chosen = on_free_port(directory)
     command = [sys.executable, "-m", "gunicorn", "--worker-class", gunicorn_conf.worker_class, "--workers", "1"]
     command += ["--bind", f"{chosen.host}:{chosen.port}", "--no-control-socket", "bench.plain:create_app()"]
-    with started(command, {**os.environ, "PYTHONPATH": str(server.ROOT)}, chosen) as service:
+    with started(command, {**os.environ, "PYTHONPATH": str(supervisor.ROOT)}, chosen) as service:
         yield service
 
 
@@ -129,7 +131,7 @@ def started(command: Sequence[str], environment: Mapping[str, str], settings: Se
     log = settings.state_dir.with_suffix(".log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=environment, cwd=server.ROOT, stdout=output, stderr=output, start_new_session=True
+            command, env=environment, cwd=supervisor.ROOT, stdout=output, stderr=output, start_new_session=True
         )
     try:
         _await_port(process, settings.port, log)
@@ -165,6 +167,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _clean(service: Service) -> None:
-    leftovers.stop(service.podman, service.settings.state_dir)
+    cleanup.stop(service.podman, service.settings.state_dir)
     for build in (service.settings.state_dir / "builds").iterdir():
         service.podman.call("image", "rm", "--force", "--ignore", f"{IMAGE}:{build.name}")

@@ -7,6 +7,6 @@ cd "$(dirname "$0")/.."
 
 stop_service
 if [ -x .venv/bin/python ] && [ -d "$AMUN_STATE_DIR/inspections" ]; then
-    .venv/bin/python -m amun.engines.podman.leftovers
+    .venv/bin/python -m amun.engines.podman.cleanup
 fi
 echo "Nothing of $AMUN_STATE_DIR runs any more."

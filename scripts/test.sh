@@ -8,8 +8,8 @@ set -u
 cd "$(dirname "$0")/.."
 pods=tests/engine/test_runner_in_pods.py machine=tests/engine/test_machine_podman.py # The lanes take equally long.
 results=$(mktemp -d)
-.venv/bin/python -m tests.leftovers --note "$results"
-trap '.venv/bin/python -m tests.leftovers "$results"; rm -rf "$results"' EXIT
+.venv/bin/python -m tests.support.remove_leftovers --note "$results"
+trap '.venv/bin/python -m tests.support.remove_leftovers "$results"; rm -rf "$results"' EXIT
 
 # lane NAME TRY OPTION…
 lane() {
@@ -44,5 +44,5 @@ for name in $lanes; do
     [ -e "$results/$name.1.failed" ] || continue
     if [ -z "${CI:-}" ] || ! lane "$name" 2 --last-failed "$@"; then code=1; fi
 done
-.venv/bin/python -m tests.closing "$results"
+.venv/bin/python -m tests.support.closing_lines "$results"
 exit $code

@@ -21,7 +21,7 @@ trap 'scripts/stop.sh; .venv/bin/python -m tests.contract.real; rm -rf "$AMUN_ST
 
 if ! .venv/bin/python -c '
 import sys
-from amun.engines.openshift.cluster import connect
+from amun.engines.kubernetes.api_client import connect
 from amun.settings import Settings
 sys.exit(1 if connect(Settings()).lacks() else 0)
 '; then

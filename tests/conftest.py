@@ -19,13 +19,14 @@ import hypothesis
 import pytest
 
 from amun.client import Client
-from amun.engines.podman import leftovers, machine
-from amun.engines.podman.command import Podman
+from amun.engines.podman import cleanup
+from amun.engines.podman.host import machine
+from amun.engines.podman.podman_cli import Podman
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
+from tests.support.remove_leftovers import NOTED, note, remove
 
-from . import probed
-from .leftovers import NOTED, note, remove
+from .support import shared_probe
 
 BASE = "localhost/amun/base:bookworm"
 # What a shell runs in the background ignores it, and so would the programs under test.
@@ -127,7 +128,7 @@ class Service:
 
     def start(self) -> Service:
         if shutil.which("podman"):
-            probed.share(self.state_dir)
+            shared_probe.share(self.state_dir)
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "amun", "serve"]
             self.process = subprocess.Popen(
@@ -175,7 +176,7 @@ class Service:
         """Stop, and leave nothing behind on the machine."""
         self.stop()
         found = machine.for_settings(Settings())
-        leftovers.stop(Podman(found.podman, found.environment), self.state_dir)
+        cleanup.stop(Podman(found.podman, found.environment), self.state_dir)
 
     def submit(self, document: dict[str, Any], **options: Any) -> str:
         accepted: str = self.client.submit(document, **options)["inspection_id"]

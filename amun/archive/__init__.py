@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from ..settings import Settings
-    from .archive import Archive
+    from amun.settings import Settings
+
+    from .layout import Archive
     from .store import Store
 
 
@@ -16,7 +17,7 @@ def load(settings: Settings) -> Archive | None:
     """The archive that the settings name, None if they name none. The library for it is imported only if chosen."""
     if not settings.archive:
         return None
-    from .archive import Archive
+    from .layout import Archive
 
     return Archive(_store(settings), settings.deployment)
 

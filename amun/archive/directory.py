@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from ..errors import ArchiveUnavailable
+from amun.errors import ArchiveUnavailable
+
 from .store import CHUNK, Store, checked
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)

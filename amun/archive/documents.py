@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from .. import stored
-from ..errors import ArchiveUnavailable
-from ..inspection import Inspection, Observation
-from ..specification import Specification
+from amun.errors import ArchiveUnavailable
+from amun.model import codec
+from amun.model.inspection import Inspection, Observation
+from amun.model.specification import Specification
 
 
 def dump(document: Any) -> bytes:
@@ -49,7 +49,7 @@ def parse_observation(content: bytes) -> Observation:
     try:
         declared = document["inspection"]
         specification = asdict(Specification.restore(declared["specification"]))
-        inspection = stored.restore(Inspection, {**declared, "specification": specification})
-        return stored.restore(Observation, {**document, "inspection": inspection})
+        inspection = codec.restore(Inspection, {**declared, "specification": specification})
+        return codec.restore(Observation, {**document, "inspection": inspection})
     except (TypeError, KeyError, ValueError, AttributeError) as exc:
         raise ArchiveUnavailable("The archive's document cannot be read.", repr(exc)) from exc

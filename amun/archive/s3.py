@@ -15,7 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ..errors import ArchiveUnavailable
+from amun.errors import ArchiveUnavailable
+
 from .store import CHUNK, Store, checked
 
 CONNECT_TIMEOUT = 5

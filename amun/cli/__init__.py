@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from ..client import DEFAULT_URL
-from . import commands, keys, local, run, show, submit
-from .exits import SUMMARY
+from amun.client import DEFAULT_URL
+
+from . import inspection_commands, keys, run, service_commands, show, submit
+from .exit_codes import SUMMARY
 from .options import Service
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=SUMMARY)
@@ -32,23 +33,23 @@ def options(
     context.obj = Service(url or DEFAULT_URL, token, token_file)
 
 
-app.command()(local.serve)
-app.command()(local.controller)
-app.command()(local.doctor)
+app.command()(service_commands.serve)
+app.command()(service_commands.controller)
+app.command()(service_commands.doctor)
 app.command()(keys.key)
 app.command(epilog=SUMMARY, context_settings={"allow_interspersed_args": False})(run.run)
 app.command(epilog=SUMMARY)(submit.submit)
-app.command(epilog=SUMMARY)(commands.status)
-app.command(epilog=SUMMARY)(commands.logs)
-app.command(epilog=SUMMARY)(commands.result)
+app.command(epilog=SUMMARY)(inspection_commands.status)
+app.command(epilog=SUMMARY)(inspection_commands.logs)
+app.command(epilog=SUMMARY)(inspection_commands.result)
 app.command(epilog=SUMMARY)(show.show)
 app.command()(show.compare)
 app.command("open")(show.open_)
-app.command("list")(commands.list_)
-app.command()(commands.cancel)
-app.command()(commands.delete)
-app.command()(commands.hardware)
-app.command()(commands.version)
+app.command("list")(inspection_commands.list_)
+app.command()(inspection_commands.cancel)
+app.command()(inspection_commands.delete)
+app.command()(inspection_commands.hardware)
+app.command()(inspection_commands.version)
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from typer import Exit as Leave
 
-from ..client import ClientError
-from .exits import Exit
-from .terminal import plain
+from amun.client import ClientError
+
+from .exit_codes import Exit
+from .sanitize import plain
 
 PHASE_STYLE = {
     "succeeded": "bold green",

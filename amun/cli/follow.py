@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from ..client import Client, ClientError, Document
-from . import exits
+from amun.client import Client, ClientError, Document
+
+from . import exit_codes
 from .console import PHASE_STYLE, say
 from .results import item_states, started
-from .tables import because
-from .terminal import LogWriter
+from .sanitize import LogWriter
+from .views import because
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 PATIENCE = 60.0  # Seconds for which a service that was there is waited for: it may be starting anew.
@@ -48,7 +49,7 @@ class _Log:
     def is_complete(self, status: Document) -> bool:
         """Whether nothing was going to be added to the log any more when `status` was read."""
         state = status["build"] if self.item is None else item_states(status)[self.item]
-        return status["phase"] in exits.OVER or state.get("state") == "terminated"
+        return status["phase"] in exit_codes.OVER or state.get("state") == "terminated"
 
 
 class Follower:
@@ -71,7 +72,7 @@ class Follower:
         pause = FIRST_PAUSE
         while True:
             status = self._status()
-            over = status["phase"] in exits.OVER
+            over = status["phase"] in exit_codes.OVER
             if self._built_before is None:
                 self._say_origin(status)
             news = not over and self._say_phase(status)

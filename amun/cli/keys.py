@@ -17,7 +17,7 @@ def key(
     as_json: Json = False,
 ) -> None:
     """Make an API key: prints the key, which is kept nowhere, and the line for the file that AMUN_API_KEYS names."""
-    from ..auth.keys import new_key
+    from amun.auth.api_keys import new_key
 
     try:
         made, entry = new_key(name, admin)

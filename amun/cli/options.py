@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..client import DEFAULT_URL, Client, ClientError
-from ..transport import read_token
+from amun.client import DEFAULT_URL, Client, ClientError
+from amun.client.transport import read_token
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the service; else AMUN_URL.")]
 Token = Annotated[str | None, typer.Option("--token", help="Token or API key for the service; else AMUN_TOKEN.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .terminal import plain
+from .sanitize import plain
 
 Scale = tuple[tuple[float, str], ...]
 

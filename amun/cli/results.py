@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import clock
-from ..client import Client, ClientError, Document
+from amun.client import Client, ClientError, Document
+from amun.model import timestamps
 
 Numbers = dict[str, float]
 
@@ -25,7 +25,7 @@ class Item:
         """Seconds from start to end."""
         report = self.report or {}
         try:
-            return clock.between(report.get("start_datetime"), report.get("end_datetime"))
+            return timestamps.between(report.get("start_datetime"), report.get("end_datetime"))
         except ValueError:
             return None
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from .console import errors_reported, show_json
-from .ending import see, show_accepted
 from .options import Json, Token, Url, connect
-from .stack import Stack, Unusable, script_from, script_of, specification
+from .outcome import see, show_accepted
+from .specification_from_flags import Stack, Unusable, script_from, script_of, specification
 
 BASE = "localhost/amun/base:bookworm"
 """The image that `make demo` makes."""

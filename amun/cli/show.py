@@ -12,13 +12,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from typer import Exit as Leave
 
-from ..client import Client, ClientError, Document
-from . import exits
+from amun.client import Client, ClientError, Document
+
+from . import exit_codes
 from .console import errors_reported, exit_of, report, say, show_error, show_json
 from .console import show as print_
 from .options import InspectionId, Json, Token, Url, connect
-from .tables import headline
-from .terminal import plain
+from .sanitize import plain
+from .views import headline
 
 UNLIKE = 422
 NAMED = 6  # Packages that are named where it is said what was asked.
@@ -47,7 +48,7 @@ def show(
         show_json({"inspection_id": inspection_id, "phase": phase, "timeline": detail["timeline"], "summary": summary})
     else:
         print_(_view(detail, summary))
-    raise Leave(exits.of_phase(phase))
+    raise Leave(exit_codes.of_phase(phase))
 
 
 def compare(
@@ -72,7 +73,7 @@ def compare(
     if as_json:
         show_json(document)
         return
-    from .compared import comparison_view
+    from .comparison_view import comparison_view
 
     print_(comparison_view(document))
 
@@ -92,7 +93,7 @@ def open_(
 
         if not webbrowser.open(page):
             say("There is no browser here that could be opened.", "red")
-            raise Leave(exits.Exit.FAILED)
+            raise Leave(exit_codes.Exit.FAILED)
 
 
 def _summary(client: Client, inspection_id: str, clean: bool, confidence: float | None) -> Document | None:
@@ -106,8 +107,8 @@ def _summary(client: Client, inspection_id: str, clean: bool, confidence: float 
 
 
 def _view(detail: Document, summary: Document | None) -> RenderableType:
-    from .measured import summary_view
-    from .timeline import timeline_view
+    from .summary_view import summary_view
+    from .timeline_view import timeline_view
 
     parts: list[RenderableType] = [headline(detail["status"]), _asked(detail["specification"]), timeline_view(detail)]
     if summary is not None and (summary.get("runs") or summary.get("metrics")):
@@ -133,7 +134,7 @@ def _unlike_explained(as_json: bool) -> Iterator[None]:
     except ClientError as error:
         if error.status != UNLIKE or as_json:
             raise
-        from .compared import unlike_view
+        from .comparison_view import unlike_view
 
         report(ClientError(error.status, error.error))
         show_error(unlike_view([(problem.path, problem.message) for problem in error.details]))

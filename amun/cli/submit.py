@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ..client import Document
+from amun.client import Document
+
 from .console import errors_reported, say, show, show_json
-from .ending import see, show_accepted
-from .exits import Exit
+from .exit_codes import Exit
 from .options import Json, Token, Url, connect
-from .terminal import plain
+from .outcome import see, show_accepted
+from .sanitize import plain
 
 
 def submit(

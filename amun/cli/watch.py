@@ -13,14 +13,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ..client import Client, ClientError, Document
-from . import exits, follow
+from amun.client import Client, ClientError, Document
+
+from . import exit_codes, follow
 from .console import phase_text
-from .marks import MarkRow, mark_of_state
+from .item_marks import MarkRow, mark_of_state
 from .quantities import duration
 from .results import item_states, started
-from .tables import because
-from .terminal import Sanitizer, plain
+from .sanitize import Sanitizer, plain
+from .views import because
 
 PAUSE = 0.5
 TAIL = 12  # Lines of logs, if the terminal is high enough.
@@ -81,7 +82,7 @@ class View:
         phase = str(status["phase"])
         if not self._phases or self._phases[-1][0] != phase:
             self._phases.append((phase, time.monotonic()))
-        if phase in exits.OVER:
+        if phase in exit_codes.OVER:
             self._end = self._end or time.monotonic()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -112,7 +113,7 @@ class View:
         """Why it stands as it does, and the items."""
         why = because(self._status).removeprefix(":").strip()
         if why:
-            yield Text(why, "red" if self._status["phase"] in exits.OVER else "yellow")
+            yield Text(why, "red" if self._status["phase"] in exit_codes.OVER else "yellow")
         if self.trouble:
             yield Text(self.trouble, "red")
         states = item_states(self._status)
@@ -141,7 +142,7 @@ class Watcher:
             return False
         self._lost, self.view.trouble = None, ""
         self.view.update(status)
-        return status["phase"] in exits.OVER
+        return status["phase"] in exit_codes.OVER
 
     def _bear(self, error: ClientError) -> None:
         self._lost = self._lost or time.monotonic()
@@ -152,7 +153,7 @@ class Watcher:
     def _read_logs(self, status: Document) -> None:
         """The build's log, then those of the items that began last."""
         build = status.get("build") or {}
-        over = status["phase"] in exits.OVER
+        over = status["phase"] in exit_codes.OVER
         if self._built_before is None:
             self._built_before = bool(build.get("cached")) and build.get("state") == "terminated"
         if started(build) and not self._built_before:

@@ -6,10 +6,11 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .. import archive
+from amun import archive
 
 if TYPE_CHECKING:
-    from ..settings import Settings
+    from amun.settings import Settings
+
     from .base import Engine
 
 ENGINES = {
@@ -27,7 +28,7 @@ def load(settings: Settings) -> Engine:
     kept = archive.load(settings)
     if kept is None:
         return engine
-    from .archived import Archived
+    from amun.archive.engine import Archived
 
     return Archived(engine, kept)
 
@@ -57,9 +58,9 @@ def _choose(settings: Settings) -> str:
     """
     if not on_cluster(settings):
         return "podman"
-    from .openshift import cluster  # takes most of a second to import
+    from .kubernetes import api_client  # takes most of a second to import
 
-    if lacks := cluster.connect(settings).lacks():
+    if lacks := api_client.connect(settings).lacks():
         what = " and ".join(lacks)
         raise ValueError(f"This cluster does not serve {what}: set AMUN_ENGINE=podman, or use an OpenShift.")
     return "openshift"

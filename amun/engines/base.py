@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .. import image_names
-from ..errors import InspectionNotFound, ItemNotFound
-from ..hardware import mismatches
-from ..inspection import Accepted, Inspection, Node, Observation, Submission
-from ..specification import Hardware
+from amun.errors import InspectionNotFound, ItemNotFound
+from amun.model import image_names
+from amun.model.inspection import Accepted, Inspection, Node, Observation, Submission
+from amun.model.specification import Hardware
+from amun.runs.hardware_match import mismatches
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ class Engine(ABC):
 
     @abstractmethod
     def item_log(self, inspection_id: str, item: int, follow: bool = False) -> Iterator[bytes]:
-        """The container log of one item (CRI format, see `amun.framing`), in chunks; `follow` as in `build_log`.
+        """The container log of one item (CRI format, see `amun.runs.log_frames`), in chunks; `follow` as in
+        `build_log`.
 
         Raises `ItemNotFound` for an item that the inspection does not have.
         """

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 
 from . import session
-from .api import ROOT, inspection
+from .api_client import ROOT, inspection
 
 
 @dataclass(frozen=True)

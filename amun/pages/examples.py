@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
+
+from amun import package_data
 
 START: dict[str, Any] = {
     "base": "",
@@ -16,14 +17,10 @@ START: dict[str, Any] = {
 """What the editor shows to whoever brings nothing."""
 
 
-def directory() -> Path:
-    """Where they are: beside the package in a checkout, inside the package once installed."""
-    package = Path(__file__).parent.parent
-    candidates = (package.parent / "examples", package / "examples")
-    return next((candidate for candidate in candidates if candidate.is_dir()), candidates[0])
-
-
 @lru_cache(maxsize=1)
 def known() -> dict[str, dict[str, Any]]:
     """All there are, by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(directory().glob("*.json"))}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(package_data.directory("examples").glob("*.json"))
+    }

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from . import static, words
+from . import static_files, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -96,7 +96,7 @@ def environment() -> jinja2.Environment:
     )
     own = (reference, compact, indented, brief)
     made.filters.update({function.__name__: function for function in (*named, words.plain_list, *own)})
-    made.globals.update(static=static.url, PHASES=words.PHASES, OVER=words.OVER, between=words.between)
+    made.globals.update(static=static_files.url, PHASES=words.PHASES, OVER=words.OVER, between=words.between)
     return made
 
 

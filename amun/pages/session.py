@@ -21,7 +21,7 @@ LONGEST = 3800
 
 
 class Session:
-    """ASGI middleware outside of `amun.auth.middleware.Door`: where a request has no credential, the cookie is one."""
+    """ASGI middleware around the door: where a request has no credential, the cookie is one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

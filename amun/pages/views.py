@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .. import clock, identifiers
-from . import api as public
-from . import examples, plots, spans, words
-from .api import Api, Refused
+from amun.model import identifiers, timestamps
+
+from . import api_client as public
+from . import examples, plot_data, timeline_bars, words
+from .api_client import Api, Refused
 from .curl import Curl
 from .rendering import indented, page
 
@@ -81,10 +82,10 @@ async def inspection(request: Request) -> Response:
         asked=detail["specification"],
         script=_cut(detail["specification"].get("script")),
         whole=_cut(indented(_given(detail["specification"]))),
-        rows=spans.rows(detail.get("timeline") or [], clock.now()),
+        rows=timeline_bars.rows(detail.get("timeline") or [], timestamps.now()),
         items=[{**runs.get(each["item"], {}), **each} for each in detail["items"]],
         summary=summary,
-        plots=plots.of_runs(summary) if summary else [],
+        plots=plot_data.of_runs(summary) if summary else [],
         report=(report or {}).get("result"),
         live=detail["status"]["phase"] not in words.OVER,
         clean=request.query_params.get("clean") == "true",
@@ -147,7 +148,7 @@ async def compare(request: Request) -> Response:
         also=_also(compared["metrics"], main),
         picked=picked,
         asked=asked,
-        plots=plots.beside(compared, summaries),
+        plots=plot_data.beside(compared, summaries),
         again=_again(picked, asked),
         curl=[Curl(request).line("This comparison", "/compare", document=body)],
     )

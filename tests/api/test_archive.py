@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from amun.archive.archive import Archive
+from amun.archive.layout import Archive
 from amun.archive.store import Store as ArchiveStore
-from amun.engines.podman.builds import IMAGE
-from amun.engines.podman.command import Podman
-from amun.engines.podman.machine import for_settings
-from amun.engines.podman.store import Store
+from amun.engines.podman.builds.builds import IMAGE
+from amun.engines.podman.host.machine import for_settings
+from amun.engines.podman.podman_cli import Podman
+from amun.engines.podman.state.store import Store
 from amun.errors import EngineUnavailable
-from tests import archives
 from tests.conftest import Service, specification, wait_until
+from tests.support import archive_doubles
 
 from .conftest import SLEEPER, UNKNOWN, Api
 
@@ -81,7 +81,7 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    with archives.s3_server() as url:
+    with archive_doubles.s3_server() as url:
         yield url
 
 
@@ -91,12 +91,12 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     settings: dict[str, Any] = {"workers": 1, "max_runs": 2, "grace": 1, "deployment": "test"}
     store: ArchiveStore
     if request.param == "directory":
-        store = archives.directory_store(place / "archive")
+        store = archive_doubles.directory_store(place / "archive")
         settings |= {"archive": place / "archive"}
     else:
         url = request.getfixturevalue("s3_url")
-        store = archives.s3_store(url, "some/prefix")
-        settings |= {"archive": f"s3://{archives.BUCKET}/some/prefix", "archive_endpoint": url}
+        store = archive_doubles.s3_store(url, "some/prefix")
+        settings |= {"archive": f"s3://{archive_doubles.BUCKET}/some/prefix", "archive_endpoint": url}
     service = Service(place / "state", **settings)
     try:
         yield Kept(service.start(), store)

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from amun.auth.keys import new_key
+from amun.auth.api_keys import new_key
 from amun.client import Client, ClientError
-from tests.api.conftest import SCRIPT, SLEEPER, UNKNOWN, assert_error
 from tests.conftest import ROOT, Service, environment_of, specification, wait_until
+
+from .conftest import SCRIPT, SLEEPER, UNKNOWN, assert_error
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

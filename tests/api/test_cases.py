@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from amun import image_names
-from amun.engines.podman import aliases
-from amun.specification import Specification
-from tests.api.conftest import Api
+from amun.engines.podman.builds import aliases
+from amun.model import image_names
+from amun.model.specification import Specification
 from tests.conftest import Service, environment_of
+
+from .conftest import Api
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

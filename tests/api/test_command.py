@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.command import amun
 from tests.conftest import Service
+from tests.support.command_line import amun
 
 pytestmark = pytest.mark.podman
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from amun import __version__, contract
-from tests.api.conftest import SCRIPT, UNKNOWN, Api, assert_error
+from amun import __version__
+from amun.validation import schema
 from tests.conftest import Service, environment_of, specification, wait_until
+
+from .conftest import SCRIPT, UNKNOWN, Api, assert_error
 
 pytestmark = pytest.mark.podman
 
@@ -53,7 +55,7 @@ def has_types(document: dict[str, Any], **types: Any) -> bool:
 
 def test_the_version_of_contract_and_service_are_told(api: Api) -> None:
     assert api.json("/version") == {
-        "version": contract.document()["info"]["version"],
+        "version": schema.document()["info"]["version"],
         "service_version": __version__,
     }
 
@@ -87,7 +89,7 @@ def test_the_root_of_the_api_lists_its_paths(api: Api, path: str) -> None:
 
 def test_the_description_is_served_and_names_nothing_internal(api: Api) -> None:
     served = api.json("/openapi.json")
-    assert set(served["paths"]) == set(contract.document()["paths"])
+    assert set(served["paths"]) == set(schema.document()["paths"])
     assert "api_v1" not in json.dumps(served)
 
 

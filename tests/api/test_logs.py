@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.api.conftest import SLEEPER, Api
 from tests.conftest import Service, environment_of, specification, wait_until
+
+from .conftest import SLEEPER, Api
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

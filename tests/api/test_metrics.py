@@ -11,8 +11,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.conftest import SLEEPER, UNKNOWN, Api
 from tests.conftest import Service, environment_of, specification, wait_until
+
+from .conftest import SLEEPER, UNKNOWN, Api
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from amun.auth.keys import new_key
-from tests.api.conftest import SCRIPT, SLEEPER, UNKNOWN, Api
+from amun.auth.api_keys import new_key
 from tests.conftest import Service, environment_of
+
+from .conftest import SCRIPT, SLEEPER, UNKNOWN, Api
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

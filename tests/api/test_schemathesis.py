@@ -17,16 +17,19 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from amun import clock, contract, formats, report, validation
-from amun.auth.base import ANYBODY
+from amun.application.inspections import Inspections
+from amun.auth.callers import ANYBODY
 from amun.engines.podman.engine import PodmanEngine
-from amun.engines.podman.store import Store
-from amun.inspection import BuildState, ItemState
-from amun.inspections import Inspections
-from amun.report import Outcome
-from amun.rules import RULES
-from amun.service import create_app
+from amun.engines.podman.state.store import Store
+from amun.model import timestamps
+from amun.model.inspection import BuildState, ItemState
+from amun.runs import report
+from amun.runs.report import Outcome
 from amun.settings import Settings
+from amun.validation import formats, problems
+from amun.validation import schema as contract
+from amun.validation.rules import RULES
+from amun.web.app import create_app
 from tests.conftest import BASE
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
@@ -82,8 +85,8 @@ class States:
     def __init__(self, settings: Settings, engine: PodmanEngine) -> None:
         self._inspections = Inspections(engine, settings, ANYBODY)
         self._store = Store(settings.state_dir)
-        times = dict.fromkeys(["datetime", "start_datetime", "end_datetime"], clock.now())
-        killed = Outcome(None, "OOMKilled", True, clock.now(), clock.now(), "node")
+        times = dict.fromkeys(["datetime", "start_datetime", "end_datetime"], timestamps.now())
+        killed = Outcome(None, "OOMKilled", True, timestamps.now(), timestamps.now(), "node")
         self._reports = [
             {**json.loads(REPORT.read_text()), **times, "stdout_text": ""},
             report.assemble([], killed, "0" * 64, None),
@@ -99,9 +102,9 @@ class States:
     def succeeded(self) -> str:
         inspection_id = self.built("true", close=False)
         for item, document in enumerate(self._reports):
-            state = ItemState(item, "terminated", "succeeded", "Completed", None, 0, clock.now(), clock.now())
+            state = ItemState(item, "terminated", "succeeded", "Completed", None, 0, timestamps.now(), timestamps.now())
             self._store.keep_item(inspection_id, state, document)
-            log = f"{clock.now()} stdout F stdout F line\n{clock.now()} stdout F stderr P part\n"
+            log = f"{timestamps.now()} stdout F stdout F line\n{timestamps.now()} stdout F stderr P part\n"
             (self._store.item_path(inspection_id, item) / "log").write_text(log)
         self._store.close(inspection_id)
         return inspection_id
@@ -130,7 +133,7 @@ class States:
         build = self._store.declared(inspection_id).build
         (self._store.build_path(build) / "log").write_bytes(b"STEP 1/1: FROM x\n\xff\n")
         code = 0 if outcome == "succeeded" else 1
-        now = clock.now()
+        now = timestamps.now()
         state = BuildState("terminated", outcome, reason, exit_code=code, started_at=now, finished_at=now, **more)
         self._store.keep_build(build, state)
 
@@ -202,7 +205,7 @@ def test_every_answer_is_one_that_the_contract_describes(case: schemathesis.Case
     if response.status_code == 400 and "details" not in response.json():
         assert not case.meta.generation.mode.is_positive  # a parameter is wrong, and was meant to be
     elif response.status_code == 400 and contract.validator("InspectionSpecification").is_valid(case.body):
-        broken = {validation.json_path(path) for rule in (*RULES, validation._values) for path, _ in rule(case.body)}
+        broken = {problems.json_path(path) for rule in (*RULES, problems._values) for path, _ in rule(case.body)}
         assert {problem["path"] for problem in response.json()["details"]} <= broken
 
 

@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from tests.api.conftest import Api
 from tests.conftest import Service, specification
+
+from .conftest import Api
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

@@ -12,9 +12,10 @@ import pytest
 from amun import __version__
 from amun.engines.base import Engine
 from amun.errors import EngineUnavailable
-from amun.service import create_app
 from amun.settings import Settings
-from tests.api.conftest import UNKNOWN, assert_error
+from amun.web.app import create_app
+
+from .conftest import UNKNOWN, assert_error
 
 pytestmark = pytest.mark.slow  # a service each
 

@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import buildrules, errors, jobrules, podrules, quantities, quotas, validation
-from tests.cluster.entries import Entry, clone
-from tests.cluster.kinds import Kind
-from tests.cluster.validation import Cause
+from . import buildrules, errors, jobrules, podrules, quantities, quotas, validation
+from .entries import Entry, clone
+from .kinds import Kind
+from .validation import Cause
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 Document = dict[str, Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cluster.entries import encode
-from tests.cluster.errors import ApiError
+from .entries import encode
+from .errors import ApiError
 
 JSON = "application/json"
 TEXT = "text/plain"

@@ -19,17 +19,17 @@ from types import TracebackType
 
 import trustme
 
-from tests.cluster import builds, containerlogs, decoding, discovery, errors, rights, watching
-from tests.cluster.answers import Answer, Stream, json_answer, refusal
-from tests.cluster.connections import Connections, Listener
-from tests.cluster.errors import ApiError
-from tests.cluster.faults import Dropped, Faults
-from tests.cluster.kinds import Kind
-from tests.cluster.recording import Recording
-from tests.cluster.resources import Resources
-from tests.cluster.reviews import REVIEWS, review
-from tests.cluster.routes import Request
-from tests.cluster.store import Store
+from . import builds, containerlogs, decoding, discovery, errors, rights, watching
+from .answers import Answer, Stream, json_answer, refusal
+from .connections import Connections, Listener
+from .errors import ApiError
+from .faults import Dropped, Faults
+from .kinds import Kind
+from .recording import Recording
+from .resources import Resources
+from .reviews import REVIEWS, review
+from .routes import Request
+from .store import Store
 
 
 class ApiServer:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.cluster import podrules
-from tests.cluster.validation import Cause, bad, is_subdomain, labels, required
+from . import podrules
+from .validation import Cause, bad, is_subdomain, labels, required
 
 Document = dict[str, Any]
 

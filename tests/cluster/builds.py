@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import errors
-from tests.cluster.entries import clone
-from tests.cluster.kinds import BY_NAME, Kind
-from tests.cluster.routes import RESOURCES
+from . import errors
+from .entries import clone
+from .kinds import BY_NAME, Kind
+from .routes import RESOURCES
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 Document = dict[str, Any]
 

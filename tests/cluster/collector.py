@@ -6,11 +6,11 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.entries import Entry
-from tests.cluster.kinds import BY_NAME
+from .entries import Entry
+from .kinds import BY_NAME
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 GRACE = 30  # seconds that pods are given by default
 OVER = ("Succeeded", "Failed")

@@ -12,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import routes
-from tests.cluster.answers import Answer, Stream, refusal
-from tests.cluster.errors import ApiError
-from tests.cluster.faults import Dropped
+from . import routes
+from .answers import Answer, Stream, refusal
+from .errors import ApiError
+from .faults import Dropped
 
 if TYPE_CHECKING:
-    from tests.cluster.apiserver import ApiServer
+    from .apiserver import ApiServer
 
 GONE = (OSError, ssl.SSLError)  # what one gets when the other side is not there any more
 

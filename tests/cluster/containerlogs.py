@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import errors
-from tests.cluster.answers import TEXT, Answer, Stream
-from tests.cluster.logs import Log
-from tests.cluster.podrules import containers
-from tests.cluster.routes import Request
+from . import errors
+from .answers import TEXT, Answer, Stream
+from .logs import Log
+from .podrules import containers
+from .routes import Request
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 BINARY = "application/octet-stream"
 NONE_AVAILABLE = "No logs are available."

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.cluster import errors, schemas
-from tests.cluster.kinds import Kind
-from tests.cluster.routes import Request
+from . import errors, schemas
+from .kinds import Kind
+from .routes import Request
 
 Document = dict[str, Any]
 

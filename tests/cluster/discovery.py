@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.kinds import BY_PATH, Kind
-from tests.cluster.routes import RESOURCES, SUBRESOURCES
+from .kinds import BY_PATH, Kind
+from .routes import RESOURCES, SUBRESOURCES
 
 Document = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.cluster.kinds import Kind
+from .kinds import Kind
 
 
 class ApiError(Exception):

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.cluster import errors
-from tests.cluster.answers import Answer, Stream, refusal
-from tests.cluster.routes import Request
+from . import errors
+from .answers import Answer, Stream, refusal
+from .routes import Request
 
 if TYPE_CHECKING:
-    from tests.cluster.apiserver import ApiServer
+    from .apiserver import ApiServer
 
 Proceed = Callable[[], Answer | Stream]
 

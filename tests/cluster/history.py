@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cluster import errors
-from tests.cluster.entries import Entry
+from . import errors
+from .entries import Entry
 
 
 @dataclass(frozen=True)

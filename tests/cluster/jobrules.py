@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.cluster import podrules
-from tests.cluster.validation import Cause, bad, forbidden, is_label, labels, required, unsupported
+from . import podrules
+from .validation import Cause, bad, forbidden, is_label, labels, required, unsupported
 
 Document = dict[str, Any]
 

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from tests.cluster.entries import Entry
-from tests.cluster.history import Event, History, Subscription
-from tests.cluster.kinds import BY_NAME
+from .entries import Entry
+from .history import Event, History, Subscription
+from .kinds import BY_NAME
 
 Key = tuple[str, str]  # namespace ("" for what has none), name
 

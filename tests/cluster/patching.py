@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.cluster import errors, schemas
-from tests.cluster.entries import clone
+from . import errors, schemas
+from .entries import clone
 
 Schema = Mapping[str, Any]
 ANYTHING: Schema = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.cluster import quantities
-from tests.cluster.validation import Cause, bad, forbidden, is_label, labels, required
+from . import quantities
+from .validation import Cause, bad, forbidden, is_label, labels, required
 
 Document = dict[str, Any]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import errors, quantities
-from tests.cluster.kinds import ALL, Kind
+from . import errors, quantities
+from .kinds import ALL, Kind
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 OVER = ("Succeeded", "Failed")
 COUNTED = {f"count/{kind.resource}": kind.name for kind in ALL}

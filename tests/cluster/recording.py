@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.cluster.routes import Request
+from .routes import Request
 
 
 @dataclass(frozen=True)

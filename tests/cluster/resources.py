@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import decoding, errors
-from tests.cluster.answers import JSON, Answer, json_answer
-from tests.cluster.entries import METADATA_GROUP, Entry, encode
-from tests.cluster.kinds import Kind
-from tests.cluster.routes import Request
+from . import decoding, errors
+from .answers import JSON, Answer, json_answer
+from .entries import METADATA_GROUP, Entry, encode
+from .kinds import Kind
+from .routes import Request
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 Document = dict[str, Any]
 

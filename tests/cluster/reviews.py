@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.cluster.rights import Rights, User
+from .rights import Rights, User
 
 Document = dict[str, Any]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cluster import errors
-from tests.cluster.routes import Request
+from . import errors
+from .routes import Request
 
 Rule = Mapping[str, Any]  # apiGroups, resources, verbs, resourceNames; or nonResourceURLs
 

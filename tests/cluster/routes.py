@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.cluster import errors
-from tests.cluster.kinds import BUILDS, BY_PATH, IMAGES, Kind
+from . import errors
+from .kinds import BUILDS, BY_PATH, IMAGES, Kind
 
 VIRTUAL = (  # resources of which nothing is kept
     Kind("BuildRequest", "buildrequests", BUILDS),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.cluster import errors
+from . import errors
 
 Labels = Mapping[str, str]
 Test = Callable[[Labels], bool]

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.cluster import admission, errors, patching, selectors
-from tests.cluster.collector import Collector
-from tests.cluster.entries import Entry, clone
-from tests.cluster.history import Subscription
-from tests.cluster.kinds import BY_NAME
-from tests.cluster.ledger import Key, Ledger
-from tests.cluster.logs import Log
+from . import admission, errors, patching, selectors
+from .collector import Collector
+from .entries import Entry, clone
+from .history import Subscription
+from .kinds import BY_NAME
+from .ledger import Key, Ledger
+from .logs import Log
 
 Document = dict[str, Any]
 

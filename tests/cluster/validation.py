@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.cluster import schemas
-from tests.cluster.kinds import Kind
+from . import schemas
+from .kinds import Kind
 
 Cause = tuple[str, str, str]  # path of the field, reason, message
 

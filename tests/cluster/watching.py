@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from tests.cluster.entries import Entry, encode
-from tests.cluster.errors import ApiError
-from tests.cluster.history import Event
-from tests.cluster.kinds import Kind
-from tests.cluster.routes import Request
+from .entries import Entry, encode
+from .errors import ApiError
+from .history import Event
+from .kinds import Kind
+from .routes import Request
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from .store import Store
 
 HOURS = 3600.0
 PATIENCE = 0.5  # seconds between looks whether the reader is still there

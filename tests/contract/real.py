@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from amun.engines.openshift import builds, items, kinds
-from amun.engines.openshift.cluster import Cluster, connect
+from amun.engines.kubernetes import kinds, pod_states
+from amun.engines.kubernetes.api_client import Cluster, connect
+from amun.engines.openshift import build_states
 from amun.errors import EngineUnavailable
 from amun.settings import Settings
-from tests import standin
+from tests.support import standin_base
 
 from .sites import LIMITS, Site, patience
 
@@ -64,7 +65,7 @@ class RealSite(Site):
 
     def pods(self) -> list[str]:
         pods = self._cluster.list(kinds.PODS, "inspection")
-        return [pod["metadata"]["name"] for pod in pods if not items.terminated(pod)]
+        return [pod["metadata"]["name"] for pod in pods if not pod_states.terminated(pod)]
 
     def close(self) -> None:
         clean(self._cluster)
@@ -72,11 +73,17 @@ class RealSite(Site):
     def _standin(self, base: str) -> str:
         """Build the stand-in image there; returns its name by digest."""
         metadata = {"metadata": {"name": NAME, "labels": LABELS}}
-        self._cluster.create(kinds.CONFIG_MAPS, {**metadata, "data": {"dnf": standin.PROGRAM, "rpm": standin.DATABASE}})
+        self._cluster.create(
+            kinds.CONFIG_MAPS, {**metadata, "data": {"dnf": standin_base.PROGRAM, "rpm": standin_base.DATABASE}}
+        )
         self._cluster.create(kinds.IMAGE_STREAMS, metadata)
         sources = [{"configMap": {"name": NAME}, "destinationDir": "."}]
         spec: dict[str, Any] = {
-            "source": {"type": "Dockerfile", "dockerfile": standin.DOCKERFILE.format(base=base), "configMaps": sources},
+            "source": {
+                "type": "Dockerfile",
+                "dockerfile": standin_base.DOCKERFILE.format(base=base),
+                "configMaps": sources,
+            },
             "strategy": {"type": "Docker", "dockerStrategy": {}},
             "output": {"to": {"kind": "ImageStreamTag", "name": f"{NAME}:latest"}},
         }
@@ -84,10 +91,10 @@ class RealSite(Site):
         request = {"kind": "BuildRequest", "apiVersion": "build.openshift.io/v1", "metadata": {"name": NAME}}
         build = self._cluster.post(kinds.BUILD_CONFIGS, NAME, "instantiate", request)
         end = time.monotonic() + 1800
-        while builds.ongoing(build) and time.monotonic() < end:
+        while build_states.ongoing(build) and time.monotonic() < end:
             time.sleep(1)
             build = self._cluster.get(kinds.BUILDS, build["metadata"]["name"])
-        image = builds.image(build)
+        image = build_states.image(build)
         assert image is not None, build["status"]
         return image
 

@@ -12,16 +12,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from amun import engines, status
-from amun.auth.base import ANYBODY
-from amun.controller import Controller
+from amun import engines
+from amun.application.controller import Controller
+from amun.application.inspections import Inspections
+from amun.auth.callers import ANYBODY
 from amun.engines.base import Engine, Queue
 from amun.errors import InspectionNotFound
-from amun.inspection import Inspection, Observation
-from amun.inspections import Inspections
+from amun.model import status
+from amun.model.inspection import Inspection, Observation
 from amun.settings import Settings
-from tests import probed, standin
 from tests.conftest import wait_until
+from tests.support import shared_probe, standin_base
 
 LIMITS: dict[str, Any] = {"max_builds": 1, "max_runs": 2, "grace": 1}
 """What all engines are tested with: two builds wait for each other, two items do not."""
@@ -41,14 +42,14 @@ class Site(ABC):
 
     settings: Settings
     base: str
-    """The image of `tests.standin`, where this engine finds it."""
+    """The image of `tests.support.standin_base`, where this engine finds it."""
     patience = 1.0
     """How many times as long things may take here, see `patience`."""
     places: int | None = LIMITS["max_runs"]
     """How many items run at once, where that is known."""
 
     def __init__(self) -> None:
-        self.stack = standin.quick()
+        self.stack = standin_base.quick()
         """The package that specifications name where it does not matter: one build for all of them."""
 
     def crowded_out(self) -> dict[str, Any]:
@@ -72,16 +73,17 @@ class PodmanSite(Site):
     """The embedded engine in a state directory of its own."""
 
     def __init__(self, state_dir: Path, base: str) -> None:
-        from amun.engines.podman import engine, machine
-        from amun.engines.podman.command import Podman
+        from amun.engines.podman import engine
+        from amun.engines.podman.host import machine
+        from amun.engines.podman.podman_cli import Podman
 
         super().__init__()
         self.settings = Settings(state_dir=state_dir, engine="podman", **LIMITS)
-        probed.share(state_dir)
+        shared_probe.share(state_dir)
         self._machine = machine.for_settings(self.settings)
         self._label = f"{engine.INSTANCE_LABEL}={engine.instance(state_dir)}"
         self._podman = Podman(self._machine.podman, self._machine.environment)
-        self.base = standin.make(self._machine, base)
+        self.base = standin_base.make(self._machine, base)
         self.patience = patience(self._first_build())
 
     def _first_build(self) -> float:
@@ -100,9 +102,9 @@ class PodmanSite(Site):
         return self._podman.call(*command, timeout=60 * self.patience).split()
 
     def close(self) -> None:
-        from amun.engines.podman import leftovers
+        from amun.engines.podman import cleanup
 
-        leftovers.stop(self._podman, self.settings.state_dir)
+        cleanup.stop(self._podman, self.settings.state_dir)
 
 
 class OpenShiftSite(Site):
@@ -124,7 +126,7 @@ class OpenShiftSite(Site):
         self.world = World(self.server.store, nodes.apart(), latencies, build_overrides=kept_for_builds).start()
         kubeconfig = self.server.kubeconfig(directory / "kubeconfig")
         self.settings = Settings(state_dir=directory, engine="openshift", kubeconfig=str(kubeconfig), **LIMITS)
-        self.base = standin.IMAGE
+        self.base = standin_base.IMAGE
 
     def pods(self) -> list[str]:
         pods = self.server.store.list("Pod", labels="inspection")

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from amun import clock, environment, status
-from amun.auth.base import Caller
+from amun.application.inspections import Inspections
+from amun.auth.callers import Caller
 from amun.engines.base import Engine, Queue
+from amun.environments import digest as environment
 from amun.errors import Conflict, Infeasible, InspectionNotFound, ItemNotFound
-from amun.identifiers import new_id
-from amun.inspection import ItemState
-from amun.inspections import Inspections
-from tests.standin import missing, quick, slow, tokens
+from amun.model import status, timestamps
+from amun.model.identifiers import new_id
+from amun.model.inspection import ItemState
+from tests.support.standin_base import missing, quick, slow, tokens
 
 from .sites import Desk
 
@@ -367,8 +368,8 @@ def test_deadlines_count_from_the_start_only(desk: Desk) -> None:
     assert "to go" in desk.build_log(first)
     observation = desk.end(second, "succeeded")
     build, items = observation.build, observation.items
-    assert (clock.between(observation.inspection.created, build.finished_at) or 0) > deadline
-    assert (clock.between(items[0].started_at, items[1].finished_at) or 0) > 7
+    assert (timestamps.between(observation.inspection.created, build.finished_at) or 0) > deadline
+    assert (timestamps.between(items[0].started_at, items[1].finished_at) or 0) > 7
     observation = desk.end(third, "failed")
     assert observation.items[0].reason == "DeadlineExceeded"
     assert desk.report(third)["stdout_text"] == "started\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.openshift import builds
-from tests.standin import quick
+from amun.engines.openshift import build_states
+from tests.support.standin_base import quick
 
 from .sites import FIRST_BUILD, Desk, OpenShiftSite, patience
 
@@ -28,7 +28,7 @@ def test_what_takes_ten_times_as_long_is_waited_for(tmp_path: Path) -> None:
         with desk.controlled():
             begun = time.monotonic()
             first = desk.submit(quick())
-            desk.wait(lambda: any(map(builds.image, site.server.store.list("Build"))), 600)
+            desk.wait(lambda: any(map(build_states.image, site.server.store.list("Build"))), 600)
             site.patience = patience(time.monotonic() - begun)
             desk.end(first, "succeeded")
             made = desk.submit(script="echo ran")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.podman import bases
-from amun.engines.podman.command import Podman
-from amun.engines.podman.machine import for_settings
-from amun.engines.podman.prober import podman_environment
+from amun.engines.podman.builds import bases
+from amun.engines.podman.host.machine import for_settings
+from amun.engines.podman.host.prober import podman_environment
+from amun.engines.podman.podman_cli import Podman
 from amun.settings import Settings
 
 Make = Callable[..., str]

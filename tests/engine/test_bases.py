@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import requests
 
-from amun.engines.podman import bases
-from amun.engines.podman.command import Podman, PodmanError
-from amun.engines.podman.images import Images
+from amun.engines.podman.builds import bases
+from amun.engines.podman.host.images import Images
+from amun.engines.podman.podman_cli import Podman, PodmanError
 from tests.conftest import Service, specification
-from tests.engine.conftest import Make
+
+from .conftest import Make
 
 pytestmark = pytest.mark.podman
 

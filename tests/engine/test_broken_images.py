@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from amun import clock
+from amun.model import timestamps
 from tests.conftest import Service, specification
-from tests.engine.conftest import Make
+
+from .conftest import Make
 
 pytestmark = pytest.mark.podman
 
@@ -75,14 +76,14 @@ def test_a_python_that_makes_reports_up_changes_nothing_that_the_engine_saw(
     lines = ['case "$*" in *--try) echo works; exit ;; esac', f"echo 'report F {json.dumps(FORGED)}'", "exit 3"]
     program = base64.b64encode("\n".join(["#!/bin/sh", *lines, ""]).encode()).decode()
     base = make(f"RUN rm -f {path} && echo {program} | base64 -d >{path} && chmod 755 {path}")
-    before = clock.now()
+    before = timestamps.now()
     inspection_id = service.submit(specification(base, "#!/bin/sh\nexit 0\n"))
     status = service.wait(inspection_id)
     (pod,) = status["job"]["pods"]
     report = service.client.result(inspection_id)["result"]
     assert (status["phase"], pod["reason"], pod["exit_code"], report["exit_code"]) == ("failed", "NonZeroExit", 3, 3)
     assert (report["signal"], report["oom_killed"], report["deadline_exceeded"]) == (None, False, False)
-    assert before <= report["start_datetime"] <= report["end_datetime"] <= clock.now()
+    assert before <= report["start_datetime"] <= report["end_datetime"] <= timestamps.now()
     assert (pod["started_at"], pod["finished_at"]) == (report["start_datetime"], report["end_datetime"])
     assert report["hostname"] == "forged"
     assert {"hostname", "usage", "stdout", "hwinfo", "kernel"} <= set(report["unverified"])

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from amun import rules
 from amun.client import ClientError
-from amun.engines.podman import machine
-from amun.engines.podman.machine import Machine
+from amun.engines.podman.host import machine
+from amun.engines.podman.host.machine import Machine
 from amun.settings import Settings
+from amun.validation import rules
 from tests.conftest import Service, wait_until
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from amun.buildlog import Failure, failed_step
-from amun.dockerfile import build_arguments, context
-from amun.engines.podman.machine import Machine, for_settings
-from amun.engines.podman.namespace import build_command
+from amun.engines.podman.builds.namespace import build_command
+from amun.engines.podman.host.machine import Machine, for_settings
+from amun.environments.build_log import Failure, failed_step
+from amun.environments.dockerfile import build_arguments, context
 from amun.errors import EngineUnavailable
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
-from tests import debimages, rpmimages
+from tests.support import deb_images, rpm_images
 
 pytestmark = pytest.mark.podman
 
@@ -146,7 +146,7 @@ def test_a_native_package_may_be_called_by_what_it_provides(builder: Builder) ->
 @pytest.fixture(scope="module")
 def with_debs(builder: Builder) -> str:
     """A base with a repository of its own, each package of which is there for a case."""
-    image, _ = builder.build_files(debimages.context(builder.base))
+    image, _ = builder.build_files(deb_images.context(builder.base))
     return image
 
 
@@ -175,10 +175,10 @@ def test_what_apt_cannot_give_is_said(builder: Builder, with_debs: str, packages
     assert sentence in message
 
 
-@pytest.fixture(scope="module", params=rpmimages.MANAGERS)
+@pytest.fixture(scope="module", params=rpm_images.MANAGERS)
 def with_rpm(builder: Builder, request: pytest.FixtureRequest) -> str:
     try:
-        return rpmimages.ensure(builder.machine, request.param)
+        return rpm_images.ensure(builder.machine, request.param)
     except EngineUnavailable as exc:
         pytest.skip(f"no image with {request.param} can be made here: {exc}")
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from amun.dockerfile import context
-from amun.specification import Specification
-from amun.validation import problems
+from amun.environments.dockerfile import context
+from amun.model.specification import Specification
+from amun.validation.problems import problems
 from tests.conftest import Service
 
 FEW = settings(

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import requests
 
-from amun import status
-from amun.auth.base import ANYBODY
-from amun.controller import Controller
-from amun.engines.podman import leftovers
-from amun.engines.podman.command import Podman
+from amun.application.controller import Controller
+from amun.application.inspections import Inspections
+from amun.auth.callers import ANYBODY
+from amun.engines.podman import cleanup
 from amun.engines.podman.engine import PodmanEngine
-from amun.engines.podman.machine import for_settings
-from amun.engines.podman.node import this_node
-from amun.inspections import Inspections
+from amun.engines.podman.host.machine import for_settings
+from amun.engines.podman.host.node import this_node
+from amun.engines.podman.podman_cli import Podman
+from amun.model import status
 from amun.settings import Settings
 from tests.conftest import Service, wait_until
 
@@ -175,7 +175,7 @@ def lying(tmp_path: Path, base: str) -> Iterator[Inspections]:
     controller.stop()
     thread.join()
     machine = for_settings(settings)
-    leftovers.stop(Podman(machine.podman, machine.environment), settings.state_dir)
+    cleanup.stop(Podman(machine.podman, machine.environment), settings.state_dir)
 
 
 def test_a_run_on_other_hardware_than_requested_is_no_success(lying: Inspections, base: str) -> None:

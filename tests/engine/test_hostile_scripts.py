@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 import requests
 
-from amun.engines.podman.command import Podman
 from amun.engines.podman.engine import INSTANCE_LABEL, instance
-from amun.engines.podman.facts import file_system
-from amun.engines.podman.machine import for_settings
+from amun.engines.podman.host.facts import file_system
+from amun.engines.podman.host.machine import for_settings
+from amun.engines.podman.podman_cli import Podman
 from amun.settings import Settings
 from tests.conftest import Service, wait_until
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.podman import checks
-from amun.engines.podman.command import Podman, PodmanError
-from amun.engines.podman.images import Images, half_written
+from amun.engines.podman.host import checks
+from amun.engines.podman.host.images import Images, half_written
+from amun.engines.podman.podman_cli import Podman, PodmanError
 
 pytestmark = pytest.mark.podman
 

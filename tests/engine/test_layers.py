@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from amun import dockerfile
-from amun.engines.podman import images, leftovers
-from amun.engines.podman.builds import IMAGE
-from amun.engines.podman.command import Podman, PodmanError
+from amun.engines.podman import cleanup
+from amun.engines.podman.builds.builds import IMAGE
+from amun.engines.podman.host import images
 from amun.engines.podman.housekeeping import Housekeeping
-from amun.engines.podman.store import Store
+from amun.engines.podman.podman_cli import Podman, PodmanError
+from amun.engines.podman.state.store import Store
+from amun.environments import dockerfile
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
 
 pytestmark = pytest.mark.podman
 
@@ -91,10 +92,10 @@ def test_a_state_directory_that_is_removed_takes_layers_along_but_for_those_that
     before = fail(podman, tmp_path / "before", "before")
     operators = own(podman)
     made = fail(podman, tmp_path / "made", "made")
-    leftovers.remove_images(podman, tmp_path / "state", but={*before, operators})
+    cleanup.remove_images(podman, tmp_path / "state", but={*before, operators})
     left = everything(podman)
     assert not made & left
     assert {*before, operators} <= left
-    leftovers.remove_images(podman, tmp_path / "state")
+    cleanup.remove_images(podman, tmp_path / "state")
     assert not before & everything(podman)
     assert operators in everything(podman)

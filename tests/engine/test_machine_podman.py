@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from amun import doctor
-from amun.engines.podman import baseimage, cgroups, trials
-from amun.engines.podman.command import Podman
-from amun.engines.podman.facts import gather
-from amun.engines.podman.machine import Machine, probe
-from amun.engines.podman.namespace import build_command
+from amun.engines.podman.builds.namespace import build_command
+from amun.engines.podman.host import base_image, cgroups, trials
+from amun.engines.podman.host.facts import gather
+from amun.engines.podman.host.machine import Machine, probe
+from amun.engines.podman.podman_cli import Podman
 from amun.errors import EngineUnavailable
+from amun.processes import doctor
 
 # Tries everything that might lead to the host: slirp4netns's and pasta's names for it, and the gateway.
 REACH = """
@@ -102,7 +102,7 @@ def test_what_a_pod_writes_is_on_the_disk(machine: Machine, podman: Podman) -> N
 
 
 def test_a_run_does_not_reach_what_listens_on_this_machine_s_loopback(machine: Machine, podman: Podman) -> None:
-    if not baseimage.present(podman):
+    if not base_image.present(podman):
         pytest.skip("there is no base image yet")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -112,7 +112,7 @@ def test_a_run_does_not_reach_what_listens_on_this_machine_s_loopback(machine: M
             "--rm",
             "--network",
             machine.run_network,
-            baseimage.BASE.name,
+            base_image.BASE.name,
             "python3",
             "-c",
             REACH,
@@ -123,7 +123,7 @@ def test_a_run_does_not_reach_what_listens_on_this_machine_s_loopback(machine: M
 
 def test_nothing_of_a_trial_is_left(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = secrets.token_hex(8)
-    monkeypatch.setattr("amun.engines.podman.trials.secrets.token_hex", lambda size: mark)
+    monkeypatch.setattr("amun.engines.podman.host.trials.secrets.token_hex", lambda size: mark)
     version = "v2" if (cgroups.ROOT / "cgroup.controllers").exists() else "v1"
     trials.start_pod(podman, "none", version, ())
     with pytest.raises(EngineUnavailable):

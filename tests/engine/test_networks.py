@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from amun.engines.podman import hostroutes, trials
-from amun.engines.podman.command import Podman
-from amun.engines.podman.machine import Machine, for_settings
-from amun.engines.podman.namespace import WAYS, own_network
+from amun.engines.podman.builds.namespace import WAYS, own_network
+from amun.engines.podman.host import routes, trials
+from amun.engines.podman.host.machine import Machine, for_settings
+from amun.engines.podman.podman_cli import Podman
 from amun.settings import Settings
-from tests import outside
 from tests.conftest import Service, wait_until
+from tests.support import proxy_and_index
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -37,7 +37,7 @@ PERMITTED_BY_NAME = "CONNECT pypi.org:443 HTTP/1.1\r\nHost: x"
 
 def own() -> list[str]:
     """The addresses of this host."""
-    found = [socket.inet_ntop(family, address) for family, address, bits in hostroutes.own() if bits in (32, 128)]
+    found = [socket.inet_ntop(family, address) for family, address, bits in routes.own() if bits in (32, 128)]
     return list(dict.fromkeys(found))
 
 
@@ -47,8 +47,8 @@ class Scene:
 
     service: Service
     machine: Machine
-    proxy: outside.Server
-    index: outside.Server
+    proxy: proxy_and_index.Server
+    index: proxy_and_index.Server
     build: dict[str, Any]
     run: dict[str, Any]
 
@@ -56,9 +56,9 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Scene]:
     with contextlib.ExitStack() as stack:
-        proxy, index = stack.enter_context(outside.proxy()), stack.enter_context(outside.index())
-        port = stack.enter_context(outside.everywhere())
-        hidden = stack.enter_context(outside.abstract(f"amun-test-{secrets.token_hex(8)}"))
+        proxy, index = stack.enter_context(proxy_and_index.proxy()), stack.enter_context(proxy_and_index.index())
+        port = stack.enter_context(proxy_and_index.everywhere())
+        hidden = stack.enter_context(proxy_and_index.abstract(f"amun-test-{secrets.token_hex(8)}"))
         service = Service(tmp_path_factory.mktemp("networks") / "state", workers=1, grace=1)
         for name in ("http_proxy", "https_proxy"):
             service.environment[name] = service.environment[name.upper()] = proxy.with_password
@@ -67,7 +67,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Scene
         stack.callback(service.finish)
         service.start()
         name = f"spy{secrets.token_hex(4)}"
-        hosts = [*outside.spellings([*own(), METADATA]), *NAMES]
+        hosts = [*proxy_and_index.spellings([*own(), METADATA]), *NAMES]
         targets = [(host, each) for host in hosts for each in (port, service.port)]
         targets += [(METADATA, 80), ("168.63.129.16", 80), ("100.100.100.200", 80), ("fd00:ec2::254", 80)]
         quoted = [f"[{host}]:{each}" if ":" in host else f"{host}:{each}" for host, each in targets]
@@ -94,9 +94,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Scene
                 )
             ],
         }
-        index.files[f"{name}-1.tar.gz"] = outside.sdist(asked)
+        index.files[f"{name}-1.tar.gz"] = proxy_and_index.sdist(asked)
         script = f"""#!/usr/bin/env python3
-{outside.SPY}
+{proxy_and_index.SPY}
 import pathlib
 asked = {asked!r}
 found = [place / (asked["name"] + ".json") for place in map(pathlib.Path, sys.path)]
@@ -145,10 +145,10 @@ def test_the_operator_s_passwords_are_nowhere_in_a_build(scene: Scene) -> None:
         pytest.skip(f"builds have no network of their own here: {scene.machine.build_network}")
     seen = json.dumps([scene.build["environment"], scene.build["files"], scene.build["indexed"]])
     assert scene.build["environment"]["PIP_INDEX_URL"].endswith("/team/simple/")
-    for secret in (outside.PASSWORD, outside.QUOTED, outside.BASIC.split()[1]):
+    for secret in (proxy_and_index.PASSWORD, proxy_and_index.QUOTED, proxy_and_index.BASIC.split()[1]):
         assert secret not in seen
     environment = Path(scene.service.state_dir, "build-environment", "environment")
-    assert outside.QUOTED not in environment.read_text()
+    assert proxy_and_index.QUOTED not in environment.read_text()
 
 
 def test_the_password_of_an_index_opens_the_index_alone(scene: Scene) -> None:

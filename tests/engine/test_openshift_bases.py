@@ -11,8 +11,9 @@ from tests.cluster import builds, errors
 from tests.cluster.buildrules import REGISTRY
 from tests.cluster.rights import EVERYTHING
 from tests.contract.sites import Desk
-from tests.engine.test_openshift_scenes import Make, Scene, make, verdict, waits_for
-from tests.standin import quick
+from tests.support.standin_base import quick
+
+from .test_openshift_scenes import Make, Scene, make, verdict, waits_for
 
 pytestmark = [pytest.mark.openshift, pytest.mark.slow]
 __all__ = ["make"]

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from amun import engines, status
-from amun.engines.openshift import checks, kinds, names
-from amun.engines.openshift.cluster import BUILDING, Cluster
+from amun import engines
+from amun.engines.kubernetes import kinds, names
+from amun.engines.kubernetes.api_client import BUILDING, Cluster
+from amun.engines.openshift import checks
 from amun.errors import EngineUnavailable, ItemNotFound
+from amun.model import status
 from tests.contract.sites import Desk
-from tests.engine.test_openshift_scenes import Make, Scene, make, verdict, waits_for
-from tests.standin import missing, quick
+from tests.support.standin_base import missing, quick
+
+from .test_openshift_scenes import Make, Scene, make, verdict, waits_for
 
 pytestmark = [pytest.mark.openshift, pytest.mark.slow]
 __all__ = ["make"]

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from amun.controller import Controller
-from amun.engines.openshift import kinds, names
-from amun.engines.openshift.cluster import Cluster
+from amun.application.controller import Controller
+from amun.engines.kubernetes import kinds, names
+from amun.engines.kubernetes.api_client import Cluster
 from amun.errors import EngineUnavailable
 from tests.cluster.store import Store
 from tests.contract.sites import Desk
-from tests.engine.test_openshift_scenes import Scene
+
+from .test_openshift_scenes import Scene
 
 pytestmark = [pytest.mark.openshift, pytest.mark.slow]
 

@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from amun.auth.base import Caller
-from amun.controller import Controller
-from amun.engines.openshift import logs, names, retention
+from amun.application.controller import Controller
+from amun.application.inspections import Inspections
+from amun.auth.callers import Caller
+from amun.engines.kubernetes import logs, names, retention
 from amun.errors import EngineUnavailable
-from amun.inspections import Inspections
 from tests.cluster.store import Store
 from tests.contract.sites import Desk
-from tests.engine.test_openshift_kills import Killed
-from tests.engine.test_openshift_scenes import Scene
-from tests.engine.test_openshift_secrets import KINDS, told
-from tests.standin import slow
+from tests.support.standin_base import slow
+
+from .test_openshift_kills import Killed
+from .test_openshift_scenes import Scene
+from .test_openshift_secrets import KINDS, told
 
 pytestmark = [pytest.mark.openshift, pytest.mark.slow]
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from amun import engines, status
-from amun.engines.openshift import logs, names
+from amun import engines
+from amun.engines.kubernetes import logs, names
 from amun.engines.openshift.engine import OpenShiftEngine
+from amun.engines.pod_manifests import DISK
 from amun.errors import EngineUnavailable, Infeasible, RequestTooLarge
-from amun.inspection import Observation
-from amun.manifests import DISK
+from amun.model import status
+from amun.model.inspection import Observation
 from amun.settings import Settings
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.rights import EVERYTHING
@@ -28,7 +29,7 @@ from tests.cluster.store import Store
 from tests.cluster.world import nodes as kinds_of_node
 from tests.conftest import wait_until
 from tests.contract.sites import Desk, OpenShiftSite
-from tests.standin import missing, quick, slow, tokens
+from tests.support.standin_base import missing, quick, slow, tokens
 
 pytestmark = [pytest.mark.openshift, pytest.mark.slow]
 
@@ -553,7 +554,7 @@ def test_an_inspection_costs_the_server_no_more_than_sixteen_requests_and_a_stat
 
 
 def test_what_is_past_its_time_goes_and_failures_stay_longer(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from amun.engines.openshift import retention
+    from amun.engines.kubernetes import retention
 
     scene, desk = make()
     well, badly = desk.submit(quick(), script="true"), desk.submit(missing())

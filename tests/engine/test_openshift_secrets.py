@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from amun.engines.openshift import names, retention
+from amun.engines.kubernetes import names, retention
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.errors import EngineUnavailable, Unreadable
 from tests.cluster.store import Store
 from tests.contract.sites import Desk, OpenShiftSite
-from tests.standin import quick
+from tests.support.standin_base import quick
 
 pytestmark = [pytest.mark.openshift, pytest.mark.slow]
 

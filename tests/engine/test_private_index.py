@@ -21,13 +21,14 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from amun.engines.podman.buildenvironment import BUNDLE_VARIABLES
-from amun.engines.podman.command import Podman
-from amun.engines.podman.machine import for_settings
+from amun.engines.podman.builds.environment import BUNDLE_VARIABLES
+from amun.engines.podman.host.machine import for_settings
+from amun.engines.podman.podman_cli import Podman
 from amun.settings import Settings
-from tests import standin
 from tests.conftest import Service, wait_until
-from tests.engine.conftest import Make
+from tests.support import standin_base
+
+from .conftest import Make
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 
@@ -343,7 +344,9 @@ def test_a_build_that_never_begins_leaves_no_password(
     own_service: Callable[..., Service], base: str, index: str, end: str
 ) -> None:
     service = own_service(max_builds=1).start()
-    first = service.submit({"base": standin.make(for_settings(Settings()), base), "packages": [standin.slow(60)]})
+    first = service.submit(
+        {"base": standin_base.make(for_settings(Settings()), base), "packages": [standin_base.slow(60)]}
+    )
     service.wait(first, "building")
     waiting = service.submit(stack(base, index, "uv", password="never-0Used"))
     assert len(logins(service)) == 1
@@ -359,8 +362,8 @@ def test_a_killed_service_goes_on_with_the_password_and_then_forgets_it(
     service = own_service(build_network="host", max_builds=1)
     service.start()
     document = stack(base, index, "micropipenv")
-    document["packages"] = [standin.slow(4)]  # so that it is killed before the password is of use
-    document["base"] = standin.make(for_settings(Settings()), base)
+    document["packages"] = [standin_base.slow(4)]  # so that it is killed before the password is of use
+    document["base"] = standin_base.make(for_settings(Settings()), base)
     inspection_id = service.submit(document)
     service.wait(inspection_id, "building")
     service.kill()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from amun.engines.podman.machine import for_settings
+from amun.engines.podman.host.machine import for_settings
 from tests.conftest import Service, environment_of
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]

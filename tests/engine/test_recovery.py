@@ -23,13 +23,13 @@ import pytest
 import requests
 
 from amun.client import ClientError
-from amun.engines.podman import machine
-from amun.engines.podman.command import Podman
+from amun.engines.podman.builds.namespace import WAYS
 from amun.engines.podman.engine import INSTANCE_LABEL, PodmanEngine, instance
-from amun.engines.podman.namespace import WAYS
+from amun.engines.podman.host import machine
+from amun.engines.podman.podman_cli import Podman
 from amun.settings import Settings
 from tests.conftest import Service, wait_until
-from tests.standin import chatty, make, quick, slow, tokens
+from tests.support.standin_base import chatty, make, quick, slow, tokens
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

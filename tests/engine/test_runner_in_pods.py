@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from amun.engines.podman.machine import Machine, for_settings
-from amun.framing import frames
-from amun.report import Outcome, assemble, verdict
-from amun.runner import programs
+from amun.engines.podman.host.machine import Machine, for_settings
+from amun.runs.log_frames import frames
+from amun.runs.programs import programs
+from amun.runs.report import Outcome, assemble, verdict
 from amun.settings import Settings
 
 pytestmark = pytest.mark.podman

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from amun.engines.podman import machine
-from amun.engines.podman.machine import Machine
+from amun.engines.podman.host import machine
+from amun.engines.podman.host.machine import Machine
 from amun.settings import Settings
 from tests.conftest import Service, wait_until
-from tests.standin import hog, make, slow, tokens
+from tests.support.standin_base import hog, make, slow, tokens
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import requests
 
-from amun.engines.podman import machine
+from amun.engines.podman.host import machine
 from amun.pages import words
 from amun.settings import Settings
 from tests.conftest import Service, wait_until
-from tests.engine.test_build_limits import Bases, build
+
+from .test_build_limits import Bases, build
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(900)]
 

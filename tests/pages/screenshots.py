@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from amun.status import OVER
+from amun.model.status import OVER
 from tests.conftest import BASE, ROOT, Service, wait_until
 
 from .conftest import FLAGS, chromium, playwright

@@ -19,15 +19,16 @@ from typing import Any
 
 import uvicorn
 
-from amun import clock, engines
-from amun.auth.base import Reviewer
-from amun.auth.keys import new_key
+from amun import engines
+from amun.auth.api_keys import new_key
+from amun.auth.callers import Reviewer
 from amun.engines.base import Engine, Queue, check_item
 from amun.errors import InspectionNotFound
-from amun.inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
-from amun.service import create_app
+from amun.model import timestamps
+from amun.model.inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
+from amun.web.app import create_app
 from tests.conftest import wait_until
 
 START = 1_795_000_000.0
@@ -46,7 +47,7 @@ HWINFO = {
 
 def at(seconds: float) -> str:
     """RFC 3339, so many seconds after the start."""
-    return clock.timestamp(START + seconds)
+    return timestamps.timestamp(START + seconds)
 
 
 def printed(text: str, stream: str = "stdout") -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.guarded import DOCUMENT, StillEngine
+from tests.support.service_with_keys import DOCUMENT, StillEngine
 
 from .conftest import Tab
 from .scripted import ScriptedEngine, Served, at, scene
@@ -129,8 +129,8 @@ def test_those_that_are_picked_are_compared(served: Served, tab: Callable[..., T
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> StillEngine:
     """The embedded engine with 10 000 inspections in its state directory: one that is submitted, and copies of it."""
-    from amun.auth.base import ANYBODY
-    from amun.inspections import Inspections
+    from amun.application.inspections import Inspections
+    from amun.auth.callers import ANYBODY
     from amun.settings import Settings
 
     settings = Settings(state_dir=tmp_path_factory.mktemp("crowd"), engine="podman")

@@ -14,34 +14,38 @@ import pytest
 import structlog
 
 from amun import archive as archives_of
-from amun import clock, doctor, engines, metrics, status
-from amun.archive import keeper
-from amun.archive.archive import Archive
+from amun import engines
+from amun.application.controller import Controller
+from amun.application.inspections import Inspections
+from amun.archive import worker
 from amun.archive.directory import DirectoryStore
+from amun.archive.engine import SETTLE, Archived
+from amun.archive.layout import Archive
 from amun.archive.store import Store
-from amun.auth.base import ANYBODY
-from amun.controller import Controller
-from amun.engines.archived import SETTLE, Archived
+from amun.auth.callers import ANYBODY
 from amun.engines.base import Engine, NotYet
 from amun.errors import ArchiveUnavailable, Conflict, EngineUnavailable, InspectionNotFound, ItemNotFound
-from amun.inspection import BuildState, Inspection, Submission
-from amun.inspections import Inspections
+from amun.model import status
+from amun.model import timestamps as clock
+from amun.model.inspection import BuildState, Inspection, Submission
+from amun.processes import doctor
 from amun.settings import Settings
-from tests import archives
-from tests.archives import MemoryEngine
+from amun.telemetry import metrics
 from tests.conftest import wait_until
+from tests.support import archive_doubles
+from tests.support.archive_doubles import MemoryEngine
 
 UNKNOWN = "inspection-0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "RETRY_AFTER", 0.05)
+    monkeypatch.setattr(worker, "RETRY_AFTER", 0.05)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return archives.directory_store(tmp_path / "archive")
+    return archive_doubles.directory_store(tmp_path / "archive")
 
 
 @pytest.fixture
@@ -138,7 +142,7 @@ def test_every_method_asks_the_engine_first(name: str, store: Store) -> None:
 
 def test_all_answers_are_the_same_before_and_after_the_engine_forgot(engine: Archived, inner: MemoryEngine) -> None:
     inspection_id = inner.over(2, identifier="same")
-    log = archives.cri(b"out", b'{"a": 1}') + archives.cri(b"caf\xe9", stream="stderr")
+    log = archive_doubles.cri(b"out", b'{"a": 1}') + archive_doubles.cri(b"caf\xe9", stream="stderr")
     inner.item_logs[inspection_id, 1] = lambda: iter([log])
     close(engine, inspection_id)
     before = answers(engine, inspection_id)
@@ -150,7 +154,7 @@ def test_all_answers_are_the_same_before_and_after_the_engine_forgot(engine: Arc
 
 def test_nothing_is_asked_of_the_archive_while_the_engine_answers(inner: MemoryEngine, store: Store) -> None:
     inspection_id = inner.over(2)
-    assert answers(over(archives.Unused(store), inner), inspection_id) == answers(inner, inspection_id)
+    assert answers(over(archive_doubles.Unused(store), inner), inspection_id) == answers(inner, inspection_id)
 
 
 @pytest.mark.parametrize("inspection_id", [UNKNOWN, "../../etc/passwd", "x", "inspection-0123456789abcdef/build"])
@@ -161,7 +165,7 @@ def test_what_neither_knows_is_not_found(engine: Archived, inspection_id: str) -
 
 
 def test_a_hostile_id_reaches_no_archive(inner: MemoryEngine, store: Store) -> None:
-    for read in _reads(over(archives.Unused(store), inner), "../../etc/passwd"):
+    for read in _reads(over(archive_doubles.Unused(store), inner), "../../etc/passwd"):
         with pytest.raises(InspectionNotFound):
             read()
 
@@ -238,7 +242,7 @@ def test_what_went_before_it_was_kept_is_not_there(engine: Archived, inner: Memo
 
 
 def test_what_has_nothing_to_say_yet_is_not_asked_of_the_archive(inner: MemoryEngine, store: Store) -> None:
-    engine = over(archives.Unused(store), inner)
+    engine = over(archive_doubles.Unused(store), inner)
     inspection_id = inner.add()
     inner.build_logs[inspection_id] = b""
     assert b"".join(engine.build_log(inspection_id)) == b""
@@ -252,7 +256,7 @@ def test_what_has_nothing_to_say_yet_is_not_asked_of_the_archive(inner: MemoryEn
 def test_what_is_wrong_with_a_log_is_said_before_any_of_it_is_sent(inner: MemoryEngine, store: Store) -> None:
     inspection_id = inner.over()
     lose(inner, inspection_id, 1)
-    engine = over(archives.OutOfReach(store), inner)
+    engine = over(archive_doubles.OutOfReach(store), inner)
     for read in (lambda: engine.build_log(inspection_id), lambda: engine.item_log(inspection_id, 0)):
         with pytest.raises(ArchiveUnavailable):
             read()
@@ -308,7 +312,7 @@ def test_an_item_is_kept_while_others_still_run(engine: Archived, inner: MemoryE
 
 def test_nothing_is_closed_before_all_of_it_is_kept(inner: MemoryEngine, store: Store) -> None:
     inspection_id = inner.over(2)
-    recorded = archives.Recorded(store)
+    recorded = archive_doubles.Recorded(store)
     at_closing: list[int] = []
     finish = inner.finish
 
@@ -346,7 +350,7 @@ def test_a_controller_that_was_killed_before_closing_is_followed_by_one_that_say
 def test_one_that_is_closed_already_is_closed_again_as_it_is(engine: Archived, inner: MemoryEngine) -> None:
     """A controller was killed amid closing: the engine still lists it."""
     inspection_id = inner.over()
-    inner.change(inspection_id, finished_at=archives.LATER, data_stored=True)
+    inner.change(inspection_id, finished_at=archive_doubles.LATER, data_stored=True)
     engine.finish(inner.declared(inspection_id))
     assert [name for name, *_ in inner.finished] == [inspection_id]
 
@@ -368,7 +372,9 @@ def test_of_a_cancelled_inspection_it_is_kept_how_its_build_ended(engine: Archiv
     for _ in range(3):
         controller.sweep()
     assert inner.finished == []
-    stopped = BuildState("terminated", "failed", "Cancelled", "Nobody waits.", None, archives.CREATED, archives.LATER)
+    stopped = BuildState(
+        "terminated", "failed", "Cancelled", "Nobody waits.", None, archive_doubles.CREATED, archive_doubles.LATER
+    )
     inner.change(inspection_id, build=stopped)
     close(engine, inspection_id)
     inner.forget(inspection_id)
@@ -392,7 +398,7 @@ def test_what_is_known_of_closed_inspections_is_forgotten(engine: Archived, inne
 
 
 def test_an_archive_out_of_reach_loses_nothing_and_holds_up_nothing(inner: MemoryEngine, store: Store) -> None:
-    broken = archives.OutOfReach(store)
+    broken = archive_doubles.OutOfReach(store)
     engine = over(broken, inner)
     inspection_id, other = inner.over(2), inner.add()
     failures = _value(metrics.STORE_FAILURES)
@@ -432,7 +438,7 @@ def test_an_archive_out_of_reach_loses_nothing_and_holds_up_nothing(inner: Memor
 
 
 def test_nobody_is_told_that_there_is_nothing_while_nobody_knows(inner: MemoryEngine, store: Store) -> None:
-    broken = archives.OutOfReach(store)
+    broken = archive_doubles.OutOfReach(store)
     broken.broken = False
     engine = over(broken, inner)
     kept, live = inner.over(), inner.over()
@@ -448,7 +454,7 @@ def test_nobody_is_told_that_there_is_nothing_while_nobody_knows(inner: MemoryEn
 
 
 def test_an_archive_that_hangs_holds_up_no_other_inspection(inner: MemoryEngine, store: Store) -> None:
-    hanging = archives.Hanging(store)
+    hanging = archive_doubles.Hanging(store)
     engine = over(hanging, inner)
     stuck = [inner.over() for _ in range(10)]
     other = inner.add()
@@ -487,10 +493,10 @@ def test_an_engine_out_of_reach_is_not_the_archive_s_fault(
 
 def test_one_inspection_s_trouble_is_not_the_others(engine: Archived, inner: MemoryEngine) -> None:
     troubled, well = inner.over(), inner.over()
-    inner.reports[troubled, 0] = archives.report(unheard_of=object())
+    inner.reports[troubled, 0] = archive_doubles.report(unheard_of=object())
     close(engine, well)
     assert engine.unfinished() == [troubled]
-    inner.reports[troubled, 0] = archives.report()
+    inner.reports[troubled, 0] = archive_doubles.report()
     close(engine, troubled)
 
 
@@ -515,7 +521,7 @@ def test_one_deleted_while_it_is_being_kept_is_nowhere(inner: MemoryEngine, stor
     inspection_id = inner.over()
     puts = [number]
 
-    class Deleting(archives.Through):
+    class Deleting(archive_doubles.Through):
         def after(self, method: str, key: str) -> None:
             puts[0] -= method == "put"
             if method == "put" and puts[0] == 0:
@@ -536,7 +542,7 @@ def test_one_whose_deletion_the_controller_hears_of_late_is_nowhere(store: Store
         def declared(self, inspection_id: str) -> Inspection:
             return declared if self.late else super().declared(inspection_id)
 
-    class Deleting(archives.Through):
+    class Deleting(archive_doubles.Through):
         def before(self, method: str, key: str) -> None:
             if method == "put" and key.endswith("observation"):
                 engine.delete(inspection_id)
@@ -574,7 +580,7 @@ def test_what_another_controller_closed_stays(inner: MemoryEngine, store: Store)
 def test_what_was_put_for_a_deleted_one_is_removed_once_the_archive_is_back(inner: MemoryEngine, store: Store) -> None:
     inspection_id = inner.over()
 
-    class DeletedAndBroken(archives.OutOfReach):
+    class DeletedAndBroken(archive_doubles.OutOfReach):
         broken = False
 
         def after(self, method: str, key: str) -> None:
@@ -592,7 +598,7 @@ def test_what_was_put_for_a_deleted_one_is_removed_once_the_archive_is_back(inne
 
 
 def test_deleting_while_the_archive_is_out_of_reach_can_be_repeated(inner: MemoryEngine, store: Store) -> None:
-    broken = archives.OutOfReach(store)
+    broken = archive_doubles.OutOfReach(store)
     broken.broken = False
     engine = over(broken, inner)
     inspection_id = inner.over()
@@ -654,7 +660,7 @@ def test_the_library_of_s3_is_imported_only_if_it_is_chosen(tmp_path: Path) -> N
     import sys
 
     program = (
-        "import sys; from amun import archive; from amun.settings import Settings; import amun.engines.archived\n"
+        "import sys; from amun import archive; from amun.settings import Settings; import amun.archive.engine\n"
         f"archive.load(Settings(archive={str(tmp_path)!r})); assert 'boto3' not in sys.modules\n"
         "archive.load(Settings(archive='s3://bucket')); assert 'boto3' in sys.modules"
     )

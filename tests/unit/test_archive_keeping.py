@@ -16,15 +16,16 @@ from typing import Any
 
 import pytest
 
-from amun import clock, dockerfile, logins, status
 from amun.archive import documents
-from amun.archive.archive import Archive
-from amun.archive.keeping import Keeping
+from amun.archive.job import Keeping
+from amun.archive.layout import Archive
 from amun.archive.store import Store
+from amun.environments import dockerfile, logins
 from amun.errors import ArchiveUnavailable, InspectionNotFound, Unreadable
-from amun.inspection import Observation
-from tests import archives
-from tests.archives import MemoryEngine, everything
+from amun.model import status, timestamps
+from amun.model.inspection import Observation
+from tests.support import archive_doubles
+from tests.support.archive_doubles import MemoryEngine, everything
 
 ROOT = Path(__file__).parents[2]
 NOW = "2026-02-02T00:00:00.000000Z"
@@ -33,7 +34,7 @@ NO_TEXT = b"caf\xe9 \xff\xfe \xed\xa0\x80 \n"
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    with archives.s3_server() as url:
+    with archive_doubles.s3_server() as url:
         yield url
 
 
@@ -49,13 +50,13 @@ def store_of_many_tests(request: pytest.FixtureRequest, tmp_path: Path) -> Store
 
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "directory":
-        return archives.directory_store(tmp_path / "archive")
-    return archives.s3_store(request.getfixturevalue("s3_url"), secrets.token_hex(8))
+        return archive_doubles.directory_store(tmp_path / "archive")
+    return archive_doubles.s3_store(request.getfixturevalue("s3_url"), secrets.token_hex(8))
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Store:
-    return archives.directory_store(tmp_path / "archive")
+    return archive_doubles.directory_store(tmp_path / "archive")
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_everything_lies_where_its_readers_look_for_it(store: Store, engine: Mem
     specification = engine.observe(inspection_id).inspection.specification
     assert json.loads(found["build/specification"]) == {
         **specification.to_document(),
-        "@created": archives.CREATED,
+        "@created": archive_doubles.CREATED,
     }
     assert found["build/Dockerfile"] == dockerfile.context(specification)["Dockerfile"]
     assert found["build/log"] == b"STEP 1: FROM debian:12\n"
@@ -185,7 +186,7 @@ def test_logs_that_are_no_text_are_given_back_as_they_were_and_kept_as_text_too(
 ) -> None:
     inspection_id = engine.over()
     engine.build_logs[inspection_id] = NO_TEXT * 3
-    engine.item_logs[inspection_id, 0] = lambda: iter([archives.cri(NO_TEXT.rstrip(b"\n"), b"\xc3", b"\xa9")])
+    engine.item_logs[inspection_id, 0] = lambda: iter([archive_doubles.cri(NO_TEXT.rstrip(b"\n"), b"\xc3", b"\xa9")])
     keep(store, engine, inspection_id)
     archive = Archive(store, "test")
     assert b"".join(archive.build_log(inspection_id, 2) or ()) == (NO_TEXT * 3)[2:]
@@ -208,14 +209,18 @@ def test_text_is_text_wherever_chunks_are_cut(directory: Store, engine: MemoryEn
 
 def test_the_report_in_a_container_log_is_no_part_of_the_text(directory: Store, engine: MemoryEngine) -> None:
     inspection_id = engine.over()
-    log = archives.cri(b"out") + archives.cri(b"err", stream="stderr") + archives.cri(b'{"a": 1}', stream="report")
+    log = (
+        archive_doubles.cri(b"out")
+        + archive_doubles.cri(b"err", stream="stderr")
+        + archive_doubles.cri(b'{"a": 1}', stream="report")
+    )
     engine.item_logs[inspection_id, 0] = lambda: iter([log])
     keep(directory, engine, inspection_id)
     assert directory.get(f"test/inspections/{inspection_id}/results/0/log") == b"out\nerr\n"
 
 
 def long_log(size: int) -> Iterator[bytes]:
-    chunk = archives.cri(*[b"x" * 100] * 400)
+    chunk = archive_doubles.cri(*[b"x" * 100] * 400)
     for _ in range(size // len(chunk)):
         yield chunk
 
@@ -240,8 +245,8 @@ def test_memory_does_not_grow_with_logs(directory: Store, engine: MemoryEngine) 
 def test_memory_does_not_grow_with_logs_that_go_to_s3(s3_url: str, tmp_path: Path) -> None:
     program = f"""
 import resource
-from amun.archive.archive import Archive
-from tests import archives
+from amun.archive.layout import Archive
+from tests.support import archive_doubles as archives
 from tests.unit.test_archive_keeping import keep, long_log
 engine, store = archives.MemoryEngine(), archives.s3_store({s3_url!r}, {secrets.token_hex(8)!r})
 keep(store, engine, engine.over())
@@ -261,7 +266,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_the_observation_is_put_last_and_a_report_last_of_its_item(directory: Store, engine: MemoryEngine) -> None:
-    recorded = archives.Recorded(directory)
+    recorded = archive_doubles.Recorded(directory)
     keep(recorded, engine, engine.over(2))
     names = [key.split("/", 3)[3] for key, _ in recorded.puts]
     assert names[-1] == "observation"
@@ -281,10 +286,10 @@ def test_whichever_put_fails_the_result_is_the_same_and_complete(
     store_of_many_tests: Store, number: int, made: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = store_of_many_tests
-    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setattr(timestamps, "now", lambda: NOW)
     engine = MemoryEngine()
     inspection_id = engine.over(2)
-    failing = archives.FailsAtPut(store, number, made)
+    failing = archive_doubles.FailsAtPut(store, number, made)
     archive = Archive(failing, "test")
     first = Keeping(archive, engine, inspection_id)
     with pytest.raises(ArchiveUnavailable):
@@ -308,7 +313,7 @@ def test_whichever_put_fails_the_result_is_the_same_and_complete(
 
 
 def test_what_was_kept_is_neither_read_nor_put_again(directory: Store, engine: MemoryEngine) -> None:
-    recorded = archives.Recorded(directory)
+    recorded = archive_doubles.Recorded(directory)
     archive = Archive(recorded, "test")
     inspection_id = engine.add(3)
     engine.built(inspection_id)
@@ -354,7 +359,7 @@ def work_alone(store: Store, engine: MemoryEngine, inspection_id: str) -> Observ
 def test_the_first_to_close_is_who_says_when(directory: Store, engine: MemoryEngine) -> None:
     inspection_id = engine.over()
     first = keep(directory, engine, inspection_id)
-    late = archives.Through(directory)
+    late = archive_doubles.Through(directory)
     monotonous = Keeping(Archive(late, "test"), engine, inspection_id)
     late.list = lambda prefix: []  # type: ignore[method-assign] # it looked before the first one put anything
     assert monotonous.advance(engine.observe(inspection_id), over=True) == first
@@ -390,7 +395,7 @@ def test_an_item_that_left_no_report_has_none(directory: Store, engine: MemoryEn
 def test_one_that_was_deleted_meanwhile_is_told_of(directory: Store, engine: MemoryEngine) -> None:
     inspection_id = engine.over()
 
-    class DeletedLast(archives.Through):
+    class DeletedLast(archive_doubles.Through):
         def after(self, method: str, key: str) -> None:
             if key.endswith("observation"):
                 engine.forget(inspection_id)
@@ -428,7 +433,7 @@ def test_deployments_have_nothing_in_common(directory: Store, engine: MemoryEngi
      "inspection-\0-0123456789abcdef", "inspection-..-0123456789abcdef"],
 )  # fmt: skip
 def test_what_could_not_be_an_id_reaches_no_store(directory: Store, hostile: str) -> None:
-    archive = Archive(archives.Unused(directory), "test")
+    archive = Archive(archive_doubles.Unused(directory), "test")
     assert archive.observation(hostile) is None
     assert archive.build_log(hostile) is None
     assert archive.item_log(hostile, 0) is None
@@ -443,7 +448,7 @@ def test_checking_leaves_nothing(store: Store) -> None:
 
 
 def test_a_store_that_writes_over_what_it_has_is_found_out(directory: Store) -> None:
-    class Forgetful(archives.Through):
+    class Forgetful(archive_doubles.Through):
         def put_once(self, key: str, content: Any) -> bool:
             self.inner.delete(key)
             return self.inner.put_once(key, content)
@@ -455,4 +460,4 @@ def test_a_store_that_writes_over_what_it_has_is_found_out(directory: Store) -> 
 
 def test_a_place_that_cannot_be_written_is_found_out(directory: Store) -> None:
     with pytest.raises(ArchiveUnavailable, match="broken"):
-        Archive(archives.OutOfReach(directory), "test").check()
+        Archive(archive_doubles.OutOfReach(directory), "test").check()

@@ -23,22 +23,22 @@ from amun.archive.directory import DirectoryStore
 from amun.archive.s3 import S3Store
 from amun.archive.store import CHUNK, Store
 from amun.errors import ArchiveUnavailable
-from tests import archives
+from tests.support import archive_doubles
 
 HOSTILE = ["", "/", "..", "../x", "a/../b", "/etc/passwd", "a//b", "a/", ".hidden", "a/.b", "a b", "a\0b", "a\nb", "ä"]
 
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    with archives.s3_server() as url:
+    with archive_doubles.s3_server() as url:
         yield url
 
 
 @pytest.fixture(params=["directory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "directory":
-        return archives.directory_store(tmp_path / "archive")
-    return archives.s3_store(request.getfixturevalue("s3_url"), secrets.token_hex(8))
+        return archive_doubles.directory_store(tmp_path / "archive")
+    return archive_doubles.s3_store(request.getfixturevalue("s3_url"), secrets.token_hex(8))
 
 
 def test_what_is_put_is_there_byte_for_byte(store: Store) -> None:
@@ -150,7 +150,7 @@ def test_an_interrupted_put_leaves_nothing(store: Store) -> None:
 
 def test_of_many_writers_one_is_first(tmp_path: Path) -> None:
     """Of a directory only: of S3 it is the store that sees to it, and the stand-in does not."""
-    store = archives.directory_store(tmp_path / "archive")
+    store = archive_doubles.directory_store(tmp_path / "archive")
     writers = 16
     barrier = threading.Barrier(writers)
 
@@ -171,7 +171,7 @@ def test_without_hard_links_objects_are_put_once_as_well(tmp_path: Path, monkeyp
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.link", refuse)
-    store = archives.directory_store(tmp_path / "archive")
+    store = archive_doubles.directory_store(tmp_path / "archive")
     assert store.put_bytes("a/b", b"first")
     assert not store.put_bytes("a/b", b"second")
     assert store.get("a/b") == b"first"
@@ -190,7 +190,7 @@ class Deadly:
         return bytes(size)
 DirectoryStore(pathlib.Path(sys.argv[1])).put_once("a/b", Deadly())
 """
-    store = archives.directory_store(tmp_path / "archive")
+    store = archive_doubles.directory_store(tmp_path / "archive")
     assert subprocess.run([sys.executable, "-c", program, tmp_path / "archive"], check=False).returncode == -9
     assert list((tmp_path / "archive/a").iterdir()) != []
     assert list(store.list("a")) == []
@@ -211,7 +211,7 @@ def test_a_disk_that_refuses_is_out_of_reach(tmp_path: Path, monkeypatch: pytest
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    store = archives.directory_store(tmp_path / "archive")
+    store = archive_doubles.directory_store(tmp_path / "archive")
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ArchiveUnavailable, match="No space left on device"):
         store.put_bytes("a/b", b"x")
@@ -223,7 +223,7 @@ def test_a_disk_that_refuses_is_out_of_reach(tmp_path: Path, monkeypatch: pytest
 
 def test_a_store_that_is_not_there_is_out_of_reach(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "ATTEMPTS", 1)
-    for use in _uses(S3Store(archives.BUCKET, "", "http://127.0.0.1:1")):
+    for use in _uses(S3Store(archive_doubles.BUCKET, "", "http://127.0.0.1:1")):
         with pytest.raises(ArchiveUnavailable, match="EndpointConnectionError") as caught:
             use()
         assert "127.0.0.1" in caught.value.detail
@@ -240,7 +240,7 @@ def test_without_credentials_the_store_is_out_of_reach(s3_url: str, monkeypatch:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.raises(ArchiveUnavailable, match="NoCredentialsError"):
-        S3Store(archives.BUCKET, "", s3_url).get("a")
+        S3Store(archive_doubles.BUCKET, "", s3_url).get("a")
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -275,7 +275,7 @@ def _answering(answer: bytes, certificate: trustme.LeafCert | None = None) -> It
 
 def test_an_object_that_breaks_off_is_not_taken_for_whole(s3_url: str) -> None:
     with _answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this") as url:
-        chunks = S3Store(archives.BUCKET, "", url).open("a")
+        chunks = S3Store(archive_doubles.BUCKET, "", url).open("a")
         assert chunks is not None
         with pytest.raises(ArchiveUnavailable):
             b"".join(chunks)
@@ -291,9 +291,9 @@ def test_only_a_store_with_a_good_certificate_is_spoken_to(
     answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     with _answering(answer, authority.issue_cert("127.0.0.1")) as url:
         with pytest.raises(ArchiveUnavailable, match="SSLError"):
-            S3Store(archives.BUCKET, "", url).get("a")
+            S3Store(archive_doubles.BUCKET, "", url).get("a")
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-        assert S3Store(archives.BUCKET, "", url).get("a") is None
+        assert S3Store(archive_doubles.BUCKET, "", url).get("a") is None
 
 
 def _uses(store: Store) -> list[Callable[[], Any]]:

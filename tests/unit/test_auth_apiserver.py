@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from amun.auth import choice
-from amun.auth.choice import Undecided
+from amun.auth import configuration
+from amun.auth.configuration import Undecided
 from amun.settings import Settings
 from tests.cluster.apiserver import ApiServer
-from tests.guarded import Guarded
+from tests.support.service_with_keys import Guarded
 
 SERVICE = "system:serviceaccount:amun:amun-api"
 REVIEWS = [
@@ -130,4 +130,4 @@ def test_with_the_api_server_gone_only_those_who_are_remembered_come_in(guarded:
 def test_without_a_way_to_a_cluster_it_is_said_that_tokens_cannot_be_reviewed(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, auth="token", kubeconfig=str(tmp_path / "none"))
     with pytest.raises(Undecided, match="Tokens cannot be reviewed: There is no way to a cluster"):
-        choice.reviewer(settings)
+        configuration.reviewer(settings)

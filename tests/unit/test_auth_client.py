@@ -29,7 +29,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were slept, in no time."""
     slept: list[float] = []
-    monkeypatch.setattr("amun.client.time.sleep", slept.append)
+    monkeypatch.setattr("amun.client.client.time.sleep", slept.append)
     return slept
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from amun.auth import credentials
+from amun.auth import request_credential
 from amun.errors import Unauthenticated
-from tests.guarded import Guarded
+from tests.support.service_with_keys import Guarded
 
 VERSION = "/api/v1/version"
 
@@ -84,19 +84,19 @@ def test_anything_else_is_nobody(guarded: Guarded, headers: list[tuple[bytes, by
     assert key not in answer.body
 
 
-@pytest.mark.parametrize("size", [credentials.MAX + 1, 10_000, 1_000_000])
+@pytest.mark.parametrize("size", [request_credential.MAX + 1, 10_000, 1_000_000])
 def test_what_is_too_long_for_a_credential_is_not_looked_at(guarded: Guarded, size: int) -> None:
     long = guarded.keys["alice"].encode().ljust(size, b"x")
     for header in ((b"authorization", b"Bearer " + long), (b"x-api-key", long)):
         answer = guarded.raw(VERSION, [header])
         assert (answer.status, b"not well formed" in answer.body) == (401, True)
     with pytest.raises(Unauthenticated):
-        credentials.credential([(b"x-api-key", long)])
+        request_credential.credential([(b"x-api-key", long)])
 
 
 def test_as_much_as_a_credential_may_have_is_looked_at() -> None:
-    longest = "x" * credentials.MAX
-    assert credentials.credential([(b"authorization", b"Bearer " + longest.encode())]) == longest
+    longest = "x" * request_credential.MAX
+    assert request_credential.credential([(b"authorization", b"Bearer " + longest.encode())]) == longest
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner
 
-from amun.auth import keys
-from amun.auth.base import Caller
-from amun.auth.keys import Entry, KeyFile, new_key, parse
+from amun.auth import api_keys
+from amun.auth.api_keys import Entry, KeyFile, new_key, parse
+from amun.auth.callers import Caller
 from amun.cli import app
 from amun.errors import EngineUnavailable, Unauthenticated
-from tests.guarded import Guarded
+from tests.support.service_with_keys import Guarded
 
 DIGEST = hashlib.sha256(b"key").hexdigest()
 
@@ -103,7 +103,7 @@ def test_every_key_is_compared_in_constant_time_wherever_the_right_one_is(tmp_pa
         entries[place] = entry
     (tmp_path / "keys").write_text("\n".join(map(str, entries)))
     file = KeyFile(tmp_path / "keys")
-    with mock.patch.object(keys.hmac, "compare_digest", wraps=keys.hmac.compare_digest) as compared:
+    with mock.patch.object(api_keys.hmac, "compare_digest", wraps=api_keys.hmac.compare_digest) as compared:
         if place is None:
             with pytest.raises(Unauthenticated):
                 file.review(key)
@@ -153,7 +153,7 @@ def test_a_line_that_went_wrong_keeps_nobody_else_out_and_lets_nobody_in(tmp_pat
     path.write_text(f"{first}\n{second}\n")
     file = KeyFile(path)
     assert file.review(bob).name == "bob"
-    with mock.patch.object(keys, "logger") as log:
+    with mock.patch.object(api_keys, "logger") as log:
         path.write_text(f"{first}x\n{second}\n")
         assert file.review(bob).name == "bob"
         with pytest.raises(Unauthenticated):

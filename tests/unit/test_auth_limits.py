@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from amun.auth import choice, limits
-from amun.auth.base import Caller
-from amun.auth.choice import USUAL
-from amun.auth.limits import Limits, Rates
+from amun.auth import configuration, rate_limits
+from amun.auth.callers import Caller
+from amun.auth.configuration import USUAL
+from amun.auth.rate_limits import Limits, Rates
 from amun.errors import TooManyRequests
 from amun.settings import Settings
 from tests.api.conftest import assert_error
 from tests.conftest import ROOT
-from tests.guarded import DOCUMENT, Guarded
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 ALICE, BOB = Caller("alice"), Caller("bob", admin=True)
 
@@ -103,7 +103,7 @@ def test_what_is_open_is_asked_for_only_where_it_matters() -> None:
     counted.opening(ALICE, lambda: ["one"])
     with pytest.raises(TooManyRequests, match="2 of your inspections are not over yet") as raised:
         counted.opening(ALICE, lambda: ["one", "two"])
-    assert raised.value.headers == {"Retry-After": str(limits.OPEN_PAUSE)}
+    assert raised.value.headers == {"Retry-After": str(rate_limits.OPEN_PAUSE)}
 
 
 # -- in the service ---------------------------------------------------------------------------------------------------
@@ -200,6 +200,6 @@ def test_the_usual_limits_are_off_where_only_this_machine_asks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, Any], expected: Rates
 ) -> None:
     found: list[Rates] = []
-    monkeypatch.setattr(choice, "Limits", found.append)
-    choice.limits(Settings(state_dir=tmp_path, **given))
+    monkeypatch.setattr(configuration, "Limits", found.append)
+    configuration.limits(Settings(state_dir=tmp_path, **given))
     assert found == [expected]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from amun import __version__, contract
-from amun.pages.application import ROUTES, template
+from amun import __version__
+from amun.pages.middleware import ROUTES, template
+from amun.validation import schema
 from tests.api.conftest import assert_error
-from tests.guarded import DOCUMENT, Guarded
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 CALLERS = {"nobody": None, "wrong": "amun_0123456789", "other": "bob", "owner": "alice", "admin": "root"}
 """Kinds of caller, and the credential that each comes with. The inspection that is asked for is alice's."""
@@ -120,7 +121,7 @@ def test_the_table_has_every_operation_of_the_contract() -> None:
     listed = {(method, path.partition("?")[0]) for method, path, *_ in ROWS}
     described = {
         (method.upper(), f"/api/v1{path}")
-        for path, operations in contract.document()["paths"].items()
+        for path, operations in schema.document()["paths"].items()
         for method, operation in operations.items()
         if isinstance(operation, dict)
     }

@@ -10,12 +10,12 @@ from unittest import mock
 
 import pytest
 
-from amun.auth.base import ANYBODY, Caller
-from amun.engines.podman import store
-from amun.engines.podman.store import Store
+from amun.application.inspections import Inspections
+from amun.auth.callers import ANYBODY, Caller
+from amun.engines.podman.state import store
+from amun.engines.podman.state.store import Store
 from amun.errors import InspectionNotFound
-from amun.inspections import Inspections
-from tests.guarded import DOCUMENT, Guarded
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner
 
-from amun.auth import choice
-from amun.auth.choice import Undecided
-from amun.auth.keys import KeyFile, new_key
+from amun.auth import configuration
+from amun.auth.api_keys import KeyFile, new_key
+from amun.auth.configuration import Undecided
 from amun.cli import app
-from amun.server import environment
+from amun.processes.supervisor import environment
 from amun.settings import Settings
 from tests.conftest import ROOT
-from tests.guarded import Guarded
+from tests.support.service_with_keys import Guarded
 
 OPEN = "0.0.0.0"
 
@@ -40,7 +40,7 @@ def keys(tmp_path: Path) -> Path:
 
 def decided(**given: Any) -> str:
     try:
-        return choice.mode(Settings(**given))
+        return configuration.mode(Settings(**given))
     except Undecided:
         return "refused"
 
@@ -95,7 +95,7 @@ def test_callers_are_asked_wherever_others_can_reach_the_service(
 
 def test_the_refusal_says_in_one_sentence_what_to_set() -> None:
     with pytest.raises(Undecided) as raised:
-        choice.mode(Settings(host=OPEN))
+        configuration.mode(Settings(host=OPEN))
     sentence = str(raised.value)
     assert sentence.startswith("AMUN_HOST is 0.0.0.0, which others can reach")
     for name in ("AMUN_API_KEYS", "amun key", "AMUN_AUTH", "token", "AMUN_AUTH=none"):
@@ -115,7 +115,7 @@ def test_the_refusal_says_in_one_sentence_what_to_set() -> None:
     ],
 )
 def test_what_is_set_wrongly_is_named(given: dict[str, Any], message: str) -> None:
-    for ask in (choice.check, choice.reviewer):
+    for ask in (configuration.check, configuration.reviewer):
         with pytest.raises(Undecided) as raised:
             ask(Settings(**given))
         assert message in str(raised.value)
@@ -123,21 +123,21 @@ def test_what_is_set_wrongly_is_named(given: dict[str, Any], message: str) -> No
 
 def test_nobody_being_asked_is_logged_where_it_was_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
     log = mock.Mock()
-    monkeypatch.setattr(choice, "logger", log)
-    assert choice.reviewer(Settings()) is None
+    monkeypatch.setattr(configuration, "logger", log)
+    assert configuration.reviewer(Settings()) is None
     assert log.mock_calls == []
-    assert choice.reviewer(Settings(auth="none", host=OPEN)) is None
+    assert configuration.reviewer(Settings(auth="none", host=OPEN)) is None
     log.warning.assert_called_once_with("nobody is asked who they are (AMUN_AUTH=none)", host=OPEN)
 
 
 def test_keys_are_what_reviews_where_there_are_keys(keys: Path) -> None:
-    assert isinstance(choice.reviewer(Settings(host=OPEN, api_keys=keys)), KeyFile)
+    assert isinstance(configuration.reviewer(Settings(host=OPEN, api_keys=keys)), KeyFile)
 
 
 def test_names_that_see_all_are_given_with_commas_between(tmp_path: Path) -> None:
     key, entry = new_key("alice")
     (tmp_path / "keys").write_text(str(entry))
-    reviewer = choice.reviewer(Settings(auth="keys", api_keys=tmp_path / "keys", auth_admins="bob, alice,"))
+    reviewer = configuration.reviewer(Settings(auth="keys", api_keys=tmp_path / "keys", auth_admins="bob, alice,"))
     assert reviewer is not None
     assert reviewer.review(key).admin
 
@@ -147,7 +147,7 @@ def test_names_that_see_all_are_given_with_commas_between(tmp_path: Path) -> Non
 
 def test_amun_serve_says_so_and_starts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AMUN_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr("amun.server.serve", pytest.fail)
+    monkeypatch.setattr("amun.processes.supervisor.serve", pytest.fail)
     result = CliRunner().invoke(app, ["serve", "--host", OPEN], env={"COLUMNS": "1000"})
     assert result.exit_code == 2
     assert "AMUN_HOST is 0.0.0.0, which others can reach" in result.stderr
@@ -161,7 +161,15 @@ def gunicorn(tmp_path: Path, *options: str, **settings: object) -> subprocess.Co
     given = {"state_dir": tmp_path / "state", "port": port, "engine": "podman", **settings}
     variables = {f"AMUN_{name.upper()}": str(value) for name, value in given.items()}
     options = tuple(option.replace("PORT", str(port)) for option in options)
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:amun.gunicorn_conf", *options, "app:application"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:amun.web.gunicorn_conf",
+        *options,
+        "app:application",
+    ]
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
     )
@@ -185,9 +193,9 @@ def test_gunicorn_listening_elsewhere_than_it_was_decided_by_does_not_start(tmp_
 
 def test_listening_elsewhere_is_fine_where_callers_are_asked_or_that_was_said_aloud() -> None:
     for given in ({"auth": "keys"}, {"auth": "token"}, {"auth": "none"}):
-        choice.check_listening(Settings(**given), [OPEN])
-    choice.check_listening(Settings(), ["127.0.0.1", "::1"])
-    choice.check_listening(Settings(), [])
+        configuration.check_listening(Settings(**given), [OPEN])
+    configuration.check_listening(Settings(), ["127.0.0.1", "::1"])
+    configuration.check_listening(Settings(), [])
 
 
 def test_settings_that_are_not_set_are_not_passed_on_as_something(tmp_path: Path, monkeypatch: Any) -> None:

@@ -13,15 +13,15 @@ from unittest import mock
 
 import pytest
 
-from amun.auth import middleware
-from amun.auth.access import Access
-from amun.auth.base import Caller
-from amun.auth.cluster import ClusterReviewer
-from amun.auth.memory import MAX, Remembering
-from amun.engines.openshift import kinds
-from amun.engines.openshift.cluster import Refused
+from amun.auth.callers import Caller
+from amun.auth.permission import Access
+from amun.auth.review_cache import MAX, Remembering
+from amun.auth.token_review import ClusterReviewer
+from amun.engines.kubernetes import kinds
+from amun.engines.kubernetes.api_client import Refused
 from amun.errors import EngineUnavailable, Forbidden, Unauthenticated
-from tests.guarded import Guarded
+from amun.web import authentication
+from tests.support.service_with_keys import Guarded
 
 RECORDED = Path(__file__).parent.parent / "cluster" / "recorded" / "exchanges.json"
 CREATE = Access.parse("create jobs.batch")
@@ -310,17 +310,17 @@ def test_while_reviews_are_slow_those_who_are_known_do_not_wait(tmp_path: Path, 
     assert guarded.ask("t-alice", "GET", "/api/v1/version").status_code == 200
     slow = threading.Event()
     cluster.before = lambda: slow.wait(20) and None
-    with guarded.client as client, ThreadPoolExecutor(middleware.REVIEWS + 2) as callers:
+    with guarded.client as client, ThreadPoolExecutor(authentication.REVIEWS + 2) as callers:
 
         def ask(token: str) -> int:
             return int(client.get("/api/v1/version", headers={"Authorization": f"Bearer {token}"}).status_code)
 
-        unknown = [callers.submit(ask, f"wrong{number}") for number in range(middleware.REVIEWS)]
+        unknown = [callers.submit(ask, f"wrong{number}") for number in range(authentication.REVIEWS)]
         started = time.monotonic()
         assert ask("t-alice") == 200
         assert time.monotonic() - started < 5
         slow.set()
-        assert [answer.result() for answer in unknown] == [401] * middleware.REVIEWS
+        assert [answer.result() for answer in unknown] == [401] * authentication.REVIEWS
 
 
 def test_an_address_that_comes_with_many_wrong_tokens_has_to_wait_and_others_have_not(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.podman.bell import Bell
 from amun.engines.podman.engine import PodmanEngine
+from amun.engines.podman.wakeup import Bell
 from amun.settings import Settings
 
 LONG = 60.0

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.build import get_pip, installed, settings
-from amun.runner import programs
+from amun.environments.programs import get_pip, installed, settings
+from amun.runs.programs import programs
 
 NATIVE = Path(get_pip.__file__).with_name("native.sh")
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.buildlog import failed_step
-from amun.failures import TABLE, sentence
+from amun.environments.build_log import failed_step
+from amun.environments.failures import TABLE, sentence
 
 RECORDED = Path(__file__).parent.parent / "cluster" / "recorded"
 

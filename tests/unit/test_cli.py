@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from requests_mock import Mocker
 
-from amun.cli.terminal import LogWriter, plain
-from amun.specification import problems
-from tests.command import amun, answering, command, on_a_terminal, service
+from amun.cli.sanitize import LogWriter, plain
+from amun.model.specification import problems
+from tests.support.command_line import amun, answering, command, on_a_terminal, service
 
 ID = "inspection-test-0123456789abcdef"
 API = "http://127.0.0.1:8080/api/v1"

@@ -8,9 +8,9 @@ import re
 import pytest
 from requests_mock import Mocker
 
-from amun import contract
-from tests.command import amun
-from tests.measured import A, B, a_comparison, a_pair, compared
+from amun.validation import schema
+from tests.support.command_line import amun
+from tests.support.measurement_answers import A, B, a_comparison, a_pair, compared
 
 URL = "http://127.0.0.1:8080/api/v1/compare"
 
@@ -26,7 +26,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_the_answer_that_is_shown_here_is_one_of_the_contract() -> None:
-    assert contract.validator("Comparison").is_valid(a_comparison(compared("wall_time", a_pair())))
+    assert schema.validator("Comparison").is_valid(a_comparison(compared("wall_time", a_pair())))
 
 
 def test_the_verdict_comes_first_and_every_number_of_a_pair_is_there(requests_mock: Mocker) -> None:

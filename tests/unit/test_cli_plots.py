@@ -12,11 +12,20 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from amun.cli import quantities
-from amun.cli.compared import comparison_view
-from amun.cli.measured import summary_view
+from amun.cli.comparison_view import comparison_view
 from amun.cli.plots import Line, Lines, Stretch, bar, interval, stretches, strip
-from amun.cli.timeline import timeline_view
-from tests.measured import a_comparison, a_detail, a_metric, a_pair, a_run, a_step, a_summary, compared
+from amun.cli.summary_view import summary_view
+from amun.cli.timeline_view import timeline_view
+from tests.support.measurement_answers import (
+    a_comparison,
+    a_detail,
+    a_metric,
+    a_pair,
+    a_run,
+    a_step,
+    a_summary,
+    compared,
+)
 
 VALUES = st.floats(allow_nan=False, allow_infinity=False)
 WIDTHS = st.integers(20, 250)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from requests_mock import Mocker
 
-from amun.cli.stack import script_of
-from amun.validation import problems
-from tests.command import amun
+from amun.cli.specification_from_flags import script_of
+from amun.validation.problems import problems
+from tests.support.command_line import amun
 
 ID = "inspection-0123456789abcdef"
 API = "http://127.0.0.1:8080/api/v1"

@@ -11,10 +11,10 @@ import pytest
 from requests_mock import Mocker
 from rich.console import Console
 
-from amun import contract
-from amun.cli.measured import summary_view
-from tests.command import amun
-from tests.measured import A, a_detail, a_metric, a_run, a_step, a_summary
+from amun.cli.summary_view import summary_view
+from amun.validation import schema
+from tests.support.command_line import amun
+from tests.support.measurement_answers import A, a_detail, a_metric, a_run, a_step, a_summary
 
 API = f"http://127.0.0.1:8080/api/v1/inspect/{A}"
 TIMELINE = [
@@ -109,8 +109,8 @@ def test_what_was_asked_for_is_said_in_a_line(requests_mock: Mocker) -> None:
 
 
 def test_the_summary_and_the_time_line_that_are_shown_here_are_of_the_contract() -> None:
-    assert contract.validator("MetricsSummary").is_valid(a_summary([a_metric("x", [1.0])], [a_run(0)]))
-    assert all(contract.validator("Step").is_valid(step) for step in TIMELINE)
+    assert schema.validator("MetricsSummary").is_valid(a_summary([a_metric("x", [1.0])], [a_run(0)]))
+    assert all(schema.validator("Step").is_valid(step) for step in TIMELINE)
 
 
 def test_every_metric_is_a_row_with_median_interval_spread_outliers_and_trend(requests_mock: Mocker) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from amun.cli.watch import AT_ONCE, TAIL, Watcher
 from amun.client import Client, ClientError
-from tests.command import amun, answering, command, on_a_terminal, service
+from tests.support.command_line import amun, answering, command, on_a_terminal, service
 
 ID = "inspection-test-0123456789abcdef"
 API = f"http://127.0.0.1:8080/api/v1/inspect/{ID}"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.closing import closing
+from tests.support.closing_lines import closing
 
 _TESTS = """
 import pathlib, pytest

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from connexion.spec import Specification as OpenAPI
 
-from amun import contract, formats
+from amun.validation import formats
+from amun.validation import schema as contract
 
 METHODS = ("get", "post", "delete")
 

@@ -12,14 +12,25 @@ import prometheus_client
 import pytest
 import yaml
 
-from amun import metrics
-from amun.auth.cluster import NEEDED
-from amun.engines.openshift import names, rights
-from amun.engines.openshift.rights import Right
-from amun.engines.podman import hostroutes
+from amun.auth.token_review import NEEDED
+from amun.engines.kubernetes import names, rights
+from amun.engines.kubernetes.rights import Right
+from amun.engines.podman.host import routes
 from amun.settings import Settings
-from tests import deployment
-from tests.deployment import ROOT, TREE, Document, base, component, documents, granted_by, objects, of, problems
+from amun.telemetry import metrics
+from tests.support import deployment_manifests
+from tests.support.deployment_manifests import (
+    ROOT,
+    TREE,
+    Document,
+    base,
+    component,
+    documents,
+    granted_by,
+    objects,
+    of,
+    problems,
+)
 
 TOLD = r"AMUN_[A-Z_]+[A-Z]"
 SETTINGS = {f"AMUN_{name.upper()}" for name in Settings.model_fields}
@@ -36,7 +47,7 @@ def title(value: Any) -> str | None:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", deployment.kustomizations(), ids=title)
+@pytest.mark.parametrize("path", deployment_manifests.kustomizations(), ids=title)
 def test_a_kustomization_is_one_and_names_what_is_there(path: Path) -> None:
     (kustomization,) = documents(path)
     assert problems(kustomization) == []
@@ -56,9 +67,11 @@ def named(kustomization: Document) -> Iterator[str]:
 
 def test_every_file_belongs_to_a_kustomization() -> None:
     belonging = {
-        (path.parent / name).resolve() for path in deployment.kustomizations() for name in named(*documents(path))
+        (path.parent / name).resolve()
+        for path in deployment_manifests.kustomizations()
+        for name in named(*documents(path))
     }
-    loose = {path for path in deployment.files() if path.name not in {"kustomization.yaml"} | EXAMPLES}
+    loose = {path for path in deployment_manifests.files() if path.name not in {"kustomization.yaml"} | EXAMPLES}
     assert loose - belonging == set()
 
 
@@ -92,14 +105,14 @@ def test_what_no_server_takes_is_noticed(document: Document, wrong: str) -> None
 
 
 def test_only_settings_that_exist_are_named() -> None:
-    for path in deployment.files():
+    for path in deployment_manifests.files():
         assert set(re.findall(TOLD, path.read_text())) <= SETTINGS, path
 
 
 def test_the_settings_of_the_base_are_understood() -> None:
     lines = (TREE / "base/service/settings.env").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    settings = deployment.understood(given)
+    settings = deployment_manifests.understood(given)
     assert (settings.engine, settings.auth) == ("openshift", "token")
 
 
@@ -109,7 +122,7 @@ NOT_TOLD = {"automountServiceAccountToken", "topologyKey", "AMUN_API_KEYS", "key
 
 def test_no_secret_is_told() -> None:
     looks = re.compile(r"([\w-]*(?:password|secret|token|key)\w*)[:=] *(\S+)", re.IGNORECASE)
-    for path in deployment.files():
+    for path in deployment_manifests.files():
         told = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
         for name, value in looks.findall(told):
             assert name in NOT_TOLD or value == '""', (path, name)
@@ -316,7 +329,7 @@ def test_what_the_platform_keeps_for_its_machines_is_out_of_reach(name: str) -> 
     policy = of(base(), "NetworkPolicy")[name]["spec"]
     (rule,) = policy["egress"]
     excepted = [network for peer in rule["to"] if "ipBlock" in peer for network in peer["ipBlock"]["except"]]
-    assert excepted == [f"{address}/{bits}" for address, bits in hostroutes.PLATFORM]
+    assert excepted == [f"{address}/{bits}" for address, bits in routes.PLATFORM]
     blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
     assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "::/0"]
     for block in blocks:
@@ -395,7 +408,7 @@ def test_the_image_holds_all_that_the_service_loads_and_runs_as_nobody_in_partic
 
 def test_the_tree_is_yaml_that_needs_no_guessing() -> None:
     """No duplicate keys, which parsers take for the last or the first of them."""
-    for path in deployment.files():
+    for path in deployment_manifests.files():
         if path.suffix == ".yaml":
             for node in yaml.compose_all(path.read_text()):
                 assert list(duplicates(node)) == [], path

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from amun.auth import choice
-from tests import deployment
-from tests.deployment import OVERLAYS, TREE, Document, of, problems
+from amun.auth import configuration
+from tests.support import deployment_manifests
+from tests.support.deployment_manifests import OVERLAYS, TREE, Document, of, problems
 
-COMMAND = deployment.renderer()
+COMMAND = deployment_manifests.renderer()
 pytestmark = pytest.mark.skipif(COMMAND is None, reason="there is no kustomize, kubectl or oc on this machine")
 
 OF_THE_CLUSTER = {"Namespace", "ClusterRole", "ClusterRoleBinding"}
@@ -27,7 +27,7 @@ ADDED = ("api-keys", "archive-s3", "callers", "monitoring")
 @cache
 def overlay(name: str) -> list[Document]:
     assert COMMAND is not None
-    return deployment.render(COMMAND, TREE / "overlays" / name)
+    return deployment_manifests.render(COMMAND, TREE / "overlays" / name)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def everything(tmp_path: Path) -> list[Document]:
         ],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return deployment.render(COMMAND, tmp_path)
+    return deployment_manifests.render(COMMAND, tmp_path)
 
 
 def agree(found: list[Document]) -> None:
@@ -107,8 +107,8 @@ def test_the_image_is_where_the_build_of_the_overlay_puts_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_settings_are_understood_and_say_who_may_come_in(name: str) -> None:
-    settings = deployment.understood(deployment.settings(overlay(name)))
-    assert choice.mode(settings) == ("none" if name == "test" else "token")
+    settings = deployment_manifests.understood(deployment_manifests.settings(overlay(name)))
+    assert configuration.mode(settings) == ("none" if name == "test" else "token")
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -147,12 +147,12 @@ def test_another_namespace_is_named_in_two_places(name: str, tmp_path: Path) -> 
     assert COMMAND is not None
     shutil.copytree(TREE, tmp_path / "openshift")
     changed = tmp_path / "openshift/overlays" / name / "kustomization.yaml"
-    (kustomization,) = deployment.documents(changed)
+    (kustomization,) = deployment_manifests.documents(changed)
     (image,) = kustomization["images"]
     image["newName"] = image["newName"].replace(f"/{kustomization['namespace']}/", "/elsewhere/")
     kustomization["namespace"] = "elsewhere"
     changed.write_text(yaml.safe_dump(kustomization))
-    found = deployment.render(COMMAND, changed.parent)
+    found = deployment_manifests.render(COMMAND, changed.parent)
     agree(found)
     for each in found:
         places = [each["metadata"].get("namespace"), *(one.get("namespace") for one in each.get("subjects", ()))]
@@ -167,7 +167,7 @@ def test_the_route_is_encrypted_and_shows_who_asks() -> None:
     (route,) = of(overlay("openshift"), "Route").values()
     assert route["spec"]["tls"]["termination"] == "edge"
     assert route["metadata"]["annotations"]["haproxy.router.openshift.io/set-forwarded-headers"] == "replace"
-    assert deployment.settings(overlay("openshift"))["FORWARDED_ALLOW_IPS"] == "*"
+    assert deployment_manifests.settings(overlay("openshift"))["FORWARDED_ALLOW_IPS"] == "*"
     service = of(overlay("openshift"), "Service")[route["spec"]["to"]["name"]]
     assert route["spec"]["port"]["targetPort"] in {port["name"] for port in service["spec"]["ports"]}
 
@@ -187,7 +187,7 @@ def test_the_overlay_for_tests_needs_no_administrator_and_holds_up_no_node() -> 
 
 def test_inspections_of_their_own_namespace_have_the_rights_there() -> None:
     found = overlay("separate")
-    inspections = deployment.settings(found)["AMUN_NAMESPACE"]
+    inspections = deployment_manifests.settings(found)["AMUN_NAMESPACE"]
     for kind in ("Role", "RoleBinding"):
         assert {each["metadata"]["namespace"] for each in of(found, kind).values()} == {inspections}
     closed = of(found, "NetworkPolicy")["amun-runs-closed"]
@@ -200,8 +200,12 @@ def test_an_overlay_of_ones_own_takes_in_every_component(everything: list[Docume
     agree(everything)
     for each in everything:
         assert problems(each) == [], each["metadata"]["name"]
-    settings = deployment.understood(deployment.settings(everything))
-    assert (settings.archive, settings.run_egress, choice.mode(settings)) == ("s3://inspections/amun", "closed", "keys")
+    settings = deployment_manifests.understood(deployment_manifests.settings(everything))
+    assert (settings.archive, settings.run_egress, configuration.mode(settings)) == (
+        "s3://inspections/amun",
+        "closed",
+        "keys",
+    )
 
 
 def test_keys_and_credentials_come_from_secrets(everything: list[Document]) -> None:
@@ -214,6 +218,6 @@ def test_keys_and_credentials_come_from_secrets(everything: list[Document]) -> N
     (volume,) = (volume for volume in api["volumes"] if "secret" in volume)
     (mount,) = (mount for mount in api["containers"][0]["volumeMounts"] if mount["name"] == volume["name"])
     (item,) = volume["secret"]["items"]
-    settings = deployment.understood(deployment.settings(everything))
+    settings = deployment_manifests.understood(deployment_manifests.settings(everything))
     assert str(settings.api_keys) == f"{mount['mountPath']}/{item['path']}"
     assert not any("secret" in volume for volume in controller["volumes"])

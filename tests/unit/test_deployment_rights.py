@@ -14,13 +14,13 @@ import pytest
 
 from amun import engines
 from amun.engines.base import Engine
-from amun.engines.openshift import kinds, names, retention
-from amun.engines.openshift.cluster import AlreadyThere, Cluster, RefusedForGood, connect
+from amun.engines.kubernetes import kinds, names, retention
+from amun.engines.kubernetes.api_client import AlreadyThere, Cluster, RefusedForGood, connect
 from amun.errors import EngineUnavailable
-from tests import deployment, standin
 from tests.cluster import builds
 from tests.contract.sites import Desk, OpenShiftSite
-from tests.deployment import granted_by
+from tests.support import deployment_manifests, standin_base
+from tests.support.deployment_manifests import granted_by
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ class GrantedSite(OpenShiftSite):
         self.directory = directory
         archive = directory / "archive"
         archive.mkdir()
-        self.roles = deployment.of(deployment.base(), "Role")
+        self.roles = deployment_manifests.of(deployment_manifests.base(), "Role")
         for name in ACCOUNTS:
             self.server.rights.add(name, self.roles[name]["rules"], self.server.store.namespace)
         self.settings = self.settings.model_copy(update={"archive": str(archive), **self.as_("amun-api")})
@@ -90,14 +90,14 @@ def has_a_base_of_an_image_stream_and_one_of_a_registry(desk: GrantedDesk) -> No
     site.server.store.create("ImageStream", {"metadata": {"name": "base"}, "spec": {}})
     repository = builds.push(site.server.store, "base", "1", "sha256:" + "1" * 64).partition("@")[0]
     for base in (f"{repository}:1", site.base):
-        document = {"base": base, "packages": [standin.quick()]}
+        document = {"base": base, "packages": [standin_base.quick()]}
         assert desk.inspections.dry_run(document)["feasible"]
         made, _ = desk.inspections.submit(document)
         desk.wait(lambda: desk.engine.observe(made.id).build.outcome is not None)  # noqa: B023 - called at once
 
 
 def does_not_build(desk: GrantedDesk) -> None:
-    desk.end(desk.submit(standin.missing(), script="true"), "build_failed")
+    desk.end(desk.submit(standin_base.missing(), script="true"), "build_failed")
 
 
 def is_cancelled_while_it_runs(desk: GrantedDesk) -> None:
@@ -110,14 +110,14 @@ def is_cancelled_while_it_runs(desk: GrantedDesk) -> None:
 
 
 def is_cancelled_while_it_builds(desk: GrantedDesk) -> None:
-    made = desk.submit(standin.slow(30), script="true")
+    made = desk.submit(standin_base.slow(30), script="true")
     desk.wait(lambda: desk.engine.observe(made).build.state == "running")
     desk.inspections.cancel(made)
     desk.end(made, "cancelled")
 
 
 def allows_its_build_more_than_another(desk: GrantedDesk) -> None:
-    package = standin.slow(4)
+    package = standin_base.slow(4)
     small = desk.submit(package, build={"timeout": 2})
     large = desk.submit(package, build={"timeout": 600})
     desk.end(small, "build_failed")
@@ -133,7 +133,7 @@ def never_finds_a_node(desk: GrantedDesk) -> None:
 
 def is_followed_before_it_begins(desk: GrantedDesk) -> None:
     desk.site.server.faults.delay(0.5, verb="create", resource="buildconfigs", times=1)
-    made = desk.submit(standin.quick(), script="#!/bin/sh\necho begun\n")
+    made = desk.submit(standin_base.quick(), script="#!/bin/sh\necho begun\n")
     assert b"installing" in b"".join(desk.inspections.build_log(made, follow=True))
     assert b"".join(desk.inspections.item_output(made, 0, follow=True)) == b"begun\n"
     desk.site.server.faults.delay(0.5, verb="create", resource="jobs", times=1)
@@ -223,7 +223,7 @@ def test_no_right_is_missing(lived: GrantedSite, name: str) -> None:
 
 @pytest.mark.parametrize("name", ACCOUNTS)
 def test_no_right_is_too_many(lived: GrantedSite, name: str) -> None:
-    role = deployment.of(deployment.base(), "Role")[name]
+    role = deployment_manifests.of(deployment_manifests.base(), "Role")[name]
     granted = {(right.verb, right.resource) for right in granted_by(role)}
     assert granted - lived.used(name) == set()
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun import rules
-from amun.dockerfile import NEWLINE, build_arguments, context
-from amun.specification import File, Metric, Specification, Variable
+from amun.environments.dockerfile import NEWLINE, build_arguments, context
+from amun.model.specification import File, Metric, Specification, Variable
+from amun.validation import rules
 
 TESTS = Path(__file__).parent.parent
 GOLDEN = sorted(path for path in (TESTS / "golden" / "dockerfiles").iterdir())

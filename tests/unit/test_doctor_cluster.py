@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from amun import doctor
-from amun.engines.podman import buildenvironment
-from tests import deployment
+from amun.engines.podman.builds import environment as buildenvironment
+from amun.processes import doctor
 from tests.cluster.apiserver import ApiServer
+from tests.support import deployment_manifests
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_who_may_everything_can_work(
 def test_the_account_of_the_api_can_work_and_is_told_what_it_may_not(
     server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    role = deployment.of(deployment.base(), "Role")["amun-api"]
+    role = deployment_manifests.of(deployment_manifests.base(), "Role")["amun-api"]
     server.rights.add("api", role["rules"], server.store.namespace)
     code, checks = looked(server, "api", tmp_path, capsys, monkeypatch)
     assert (code, checks["rights of the API"]["ok"]) == (0, True)
@@ -64,7 +64,7 @@ def test_the_account_of_the_api_can_work_and_is_told_what_it_may_not(
 def test_who_may_not_look_up_base_images_is_told_that_their_triggers_run(
     server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = deployment.of(deployment.base(), "Role")["amun-controller"]["rules"]
+    rules = deployment_manifests.of(deployment_manifests.base(), "Role")["amun-controller"]["rules"]
     rules = [rule for rule in rules if rule["resources"] != ["imagestreamimports"]]
     server.rights.add("controller", rules, server.store.namespace)
     code, checks = looked(server, "controller", tmp_path, capsys, monkeypatch)

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from amun import request_validation, script, validation
+from amun.application import script_source
 from amun.errors import InvalidSpecification
-from amun.fetching import EACH, THREADS
-from amun.specification import problems
-from tests.guarded import DOCUMENT, Guarded
+from amun.model.specification import problems
+from amun.validation import problems as validation
+from amun.web import connexion_validation
+from amun.web.script_fetching import EACH, THREADS
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 LARGE = 300 * 1024
 
@@ -167,7 +169,7 @@ def together(guarded: Guarded, work: Callable[[httpx.AsyncClient], Awaitable[Non
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("size", [request_validation.SMALL, LARGE])
+@pytest.mark.parametrize("size", [connexion_validation.SMALL, LARGE])
 def test_while_a_document_is_checked_others_are_answered(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
@@ -177,7 +179,7 @@ def test_while_a_document_is_checked_others_are_answered(
         assert answered.wait(30), "the event loop is held up"
         return problems(document, name)
 
-    monkeypatch.setattr(request_validation, "problems", slow)
+    monkeypatch.setattr(connexion_validation, "problems", slow)
 
     async def work(client: httpx.AsyncClient) -> None:
         document = {**DOCUMENT, "constraints": "x" * size}
@@ -197,14 +199,14 @@ def test_ordinary_documents_do_not_wait_for_large_ones(guarded: Guarded, monkeyp
         assert len(document["constraints"]) < LARGE or answered.wait(30), "the ordinary one waits"
         return problems(document, name)
 
-    monkeypatch.setattr(request_validation, "problems", slow)
+    monkeypatch.setattr(connexion_validation, "problems", slow)
 
     async def work(client: httpx.AsyncClient) -> None:
         def post(size: int) -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(client.post("/api/v1/inspect", json={**DOCUMENT, "constraints": "x" * size}))
 
         large = [post(LARGE) for _ in range(20)]
-        assert (await post(2 * request_validation.SMALL)).status_code == 202
+        assert (await post(2 * connexion_validation.SMALL)).status_code == 202
         answered.set()
         assert {each.status_code for each in await asyncio.gather(*large)} == {202}
 
@@ -229,8 +231,8 @@ def test_however_many_scripts_are_slow_others_are_answered(
             now[0] -= 1
         return b"true"
 
-    monkeypatch.setattr(script, "read", slow)
-    monkeypatch.setattr(script, "check", slow)
+    monkeypatch.setattr(script_source, "read", slow)
+    monkeypatch.setattr(script_source, "check", slow)
 
     async def work(client: httpx.AsyncClient) -> None:
         document = {**DOCUMENT, "script": "http://slow.example/x"}
@@ -255,4 +257,4 @@ def test_a_script_that_cannot_be_fetched_is_refused_as_ever(guarded: Guarded) ->
         assert told.status_code == 400
         assert [each["path"] for each in told.json()["details"]] == ["script"]
         with pytest.raises(InvalidSpecification):
-            script.read(text, guarded.settings)
+            script_source.read(text, guarded.settings)

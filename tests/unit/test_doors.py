@@ -10,9 +10,9 @@ from urllib.parse import quote, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.engines.podman import doors
-from amun.engines.podman.buildenvironment import BuildEnvironment, has_password
-from amun.engines.podman.doors import Door, Doors
+from amun.engines.podman.builds import doors
+from amun.engines.podman.builds.doors import Door, Doors
+from amun.engines.podman.builds.environment import BuildEnvironment, has_password
 
 HERE = {"localhost": ["127.0.0.1", "::1"], "mirror.lan": ["192.168.7.1"]}
 OWN = {"127.0.0.1", "::1", "192.168.7.1"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.guarded import DOCUMENT, Guarded
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 INSPECT = "/api/v1/inspect"
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from amun.environment import environment_digest
+from amun.environments.digest import environment_digest
 
 contexts = st.dictionaries(st.text(max_size=3), st.binary(max_size=3), max_size=4)
 bases = st.none() | st.text(min_size=1, max_size=3)

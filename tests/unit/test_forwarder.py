@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.engines.podman import forwarder
-from amun.engines.podman.doors import Door
-from amun.engines.podman.forwarder import Forwarder
-from tests import outside
+from amun.engines.podman.builds import forwarder
+from amun.engines.podman.builds.doors import Door
+from amun.engines.podman.builds.forwarder import Forwarder
+from tests.support import proxy_and_index
 
 HERE = ("127.0.0.1", 0)
 PUBLIC = "203.0.113.7"
@@ -58,15 +58,15 @@ def at(upstream: str, kind: str) -> Door:
 
 
 @pytest.fixture
-def proxy() -> Iterator[outside.Server]:
-    with outside.proxy() as server:
+def proxy() -> Iterator[proxy_and_index.Server]:
+    with proxy_and_index.proxy() as server:
         server.alone = True
         yield server
 
 
 @pytest.fixture
-def index() -> Iterator[outside.Server]:
-    with outside.index() as server:
+def index() -> Iterator[proxy_and_index.Server]:
+    with proxy_and_index.index() as server:
         yield server
 
 
@@ -111,34 +111,34 @@ class TestForbidden:
 
 
 class TestProxy:
-    def test_it_is_told_its_password(self, proxy: outside.Server, index: outside.Server) -> None:
+    def test_it_is_told_its_password(self, proxy: proxy_and_index.Server, index: proxy_and_index.Server) -> None:
         door = at(proxy.with_password, "proxy")
         host = f"pypi.org:{index.server_address[1]}"
         said(door, connect(host), get(f"http://{host}/"), names=("pypi.org",))
         assert proxy.asked == [("CONNECT", host), ("GET", f"http://{host}/")]
 
-    def test_a_password_of_the_build_s_takes_no_place_of_it(self, proxy: outside.Server) -> None:
+    def test_a_password_of_the_build_s_takes_no_place_of_it(self, proxy: proxy_and_index.Server) -> None:
         (answer,) = said(
-            at(proxy.origin, "proxy"), get(f"http://{PUBLIC}/", "x", f"Proxy-Authorization: {outside.BASIC}")
+            at(proxy.origin, "proxy"), get(f"http://{PUBLIC}/", "x", f"Proxy-Authorization: {proxy_and_index.BASIC}")
         )
         assert "407" in answer
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:7f00:1]"])
-    def test_it_leads_to_nothing_here(self, proxy: outside.Server, host: str) -> None:
+    def test_it_leads_to_nothing_here(self, proxy: proxy_and_index.Server, host: str) -> None:
         port = proxy.server_address[1]
         answers = said(at(proxy.with_password, "proxy"), connect(f"{host}:{port}"), get(f"http://{host}:{port}/"))
         assert all(answer.startswith("HTTP/1.1 403") for answer in answers)
         assert proxy.asked == []
 
     def test_it_is_told_the_address_that_was_looked_at(
-        self, proxy: outside.Server, resolved: Callable[..., None]
+        self, proxy: proxy_and_index.Server, resolved: Callable[..., None]
     ) -> None:
         resolved([PUBLIC], ["127.0.0.1"])
         said(at(proxy.with_password, "proxy"), connect("rebound.example:9"))
         assert proxy.asked == [("CONNECT", f"{PUBLIC}:9")]
 
     def test_one_address_here_among_others_is_enough_to_refuse(
-        self, proxy: outside.Server, resolved: Callable[..., None]
+        self, proxy: proxy_and_index.Server, resolved: Callable[..., None]
     ) -> None:
         resolved([PUBLIC, "127.0.0.1"])
         (answer,) = said(at(proxy.with_password, "proxy"), connect("rebound.example:9"))
@@ -146,7 +146,7 @@ class TestProxy:
         assert proxy.asked == []
 
     def test_one_that_is_elsewhere_is_told_names_that_do_not_lead_here(
-        self, proxy: outside.Server, resolved: Callable[..., None]
+        self, proxy: proxy_and_index.Server, resolved: Callable[..., None]
     ) -> None:
         resolved([PUBLIC])
         door = replace(at(proxy.with_password, "proxy"), own=False)
@@ -168,19 +168,19 @@ class TestProxy:
             "\x00\x01\r\n\r\n",
         ],
     )
-    def test_what_could_be_read_in_two_ways_is_refused(self, proxy: outside.Server, request_: str) -> None:
+    def test_what_could_be_read_in_two_ways_is_refused(self, proxy: proxy_and_index.Server, request_: str) -> None:
         (answer,) = said(at(proxy.with_password, "proxy"), request_, names=("pypi.org",))
         assert answer.split()[1] in ("400", "403", "501")
         assert proxy.asked == []
 
-    def test_nothing_comes_behind_a_request(self, proxy: outside.Server) -> None:
+    def test_nothing_comes_behind_a_request(self, proxy: proxy_and_index.Server) -> None:
         port = proxy.server_address[1]
         behind = get(f"http://pypi.org:{port}/") + get("http://127.0.0.1/")
         said(at(proxy.with_password, "proxy"), behind, names=("pypi.org",))
         assert proxy.asked == [("GET", f"http://pypi.org:{port}/")]
 
     def test_without_an_upstream_it_goes_where_it_may_itself(
-        self, index: outside.Server, monkeypatch: pytest.MonkeyPatch
+        self, index: proxy_and_index.Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         refused = get(f"{index.origin}/x")
         assert said(at("", "proxy"), refused)[0].startswith("HTTP/1.1 403")
@@ -190,7 +190,7 @@ class TestProxy:
 
 
 class TestIndex:
-    def test_a_file_that_a_page_links_to_is_had_by_its_password(self, index: outside.Server) -> None:
+    def test_a_file_that_a_page_links_to_is_had_by_its_password(self, index: proxy_and_index.Server) -> None:
         index.files["six-1.tar.gz"] = b"the content"
         door = at(f"{index.with_password}/team/simple/", "index")
         page, file = said(door, get("/team/simple/six/"), get("/files/six-1.tar.gz"))
@@ -211,13 +211,13 @@ class TestIndex:
             "/team/simpler/six/",
         ],
     )
-    def test_nothing_else_is(self, index: outside.Server, target: str) -> None:
+    def test_nothing_else_is(self, index: proxy_and_index.Server, target: str) -> None:
         index.files["six-1.tar.gz"] = b"the content"
         (answer,) = said(at(f"{index.with_password}/team/simple/", "index"), get(target))
         assert answer.startswith("HTTP/1.1 401")
         assert "www-authenticate" not in answer.lower()
 
-    def test_what_its_pages_and_redirections_lead_to_is(self, index: outside.Server) -> None:
+    def test_what_its_pages_and_redirections_lead_to_is(self, index: proxy_and_index.Server) -> None:
         index.files["six-1+cpu.whl"] = b"the content"
         index.files["six-1+cpu.whl.metadata"] = b"the metadata"
         index.moved = "/elsewhere/six/"
@@ -235,26 +235,26 @@ class TestIndex:
         assert metadata.endswith("the metadata")
 
     @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
-    def test_it_is_only_read(self, index: outside.Server, method: str) -> None:
+    def test_it_is_only_read(self, index: proxy_and_index.Server, method: str) -> None:
         request = get("/team/simple/six/").replace("GET", method, 1)
         (answer,) = said(at(f"{index.with_password}/team/simple/", "index"), request)
         assert answer.startswith("HTTP/1.1 405")
         assert index.asked == []
 
     @pytest.mark.parametrize("target", ["http://127.0.0.1/", "//127.0.0.1/", "127.0.0.1:80", "*"])
-    def test_it_is_asked_for_paths_alone(self, index: outside.Server, target: str) -> None:
+    def test_it_is_asked_for_paths_alone(self, index: proxy_and_index.Server, target: str) -> None:
         (answer,) = said(at(f"{index.with_password}/team/simple/", "index"), get(target))
         assert answer.startswith("HTTP/1.1 400")
         assert index.asked == []
 
-    def test_one_connection_serves_many_requests(self, index: outside.Server) -> None:
+    def test_one_connection_serves_many_requests(self, index: proxy_and_index.Server) -> None:
         index.files["six-1.tar.gz"] = bytes(1 << 20)
         requests = get("/team/simple/six/").replace("Connection: close", "Accept: */*") * 2
         head = get("/team/simple/six/").replace("GET", "HEAD", 1)
         (answer,) = said(at(f"{index.with_password}/team/simple/", "index"), requests + head)
         assert answer.count("HTTP/1.1 200") == 3
 
-    def test_an_index_that_is_away_is_said(self, index: outside.Server) -> None:
+    def test_an_index_that_is_away_is_said(self, index: proxy_and_index.Server) -> None:
         with contextlib.closing(socket.create_server(HERE)) as free:
             port = free.getsockname()[1]
         (answer,) = said(at(f"http://127.0.0.1:{port}/simple", "index"), get("/simple/"))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amun import framing
-from amun.framing import CriDecoder, Frame, TimestampDecoder, frames
-from amun.runner.runner import Stream
+from amun.runs import log_frames
+from amun.runs.log_frames import CriDecoder, Frame, TimestampDecoder, frames
+from amun.runs.programs.runner import Stream
 
 TIME = "2026-11-23T12:11:21.025483409+00:00"
 PRINTED = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(max_size=40)), max_size=12)
@@ -116,7 +116,7 @@ def test_a_line_that_was_cut_off_when_the_container_was_killed_is_kept():
 
 @pytest.mark.parametrize("decoder", [CriDecoder, TimestampDecoder])
 def test_an_endless_line_costs_no_more_memory_than_the_longest_line(decoder, monkeypatch):
-    monkeypatch.setattr(framing, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(log_frames, "LONGEST_LINE", 1000)
     reader = decoder()
     prefix = b"T stdout P " if decoder is CriDecoder else b"T "
     for _ in range(50):

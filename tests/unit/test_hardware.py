@@ -2,8 +2,8 @@
 
 import pytest
 
-from amun.hardware import matches, mismatches
-from amun.specification import Gpu, Hardware
+from amun.model.specification import Gpu, Hardware
+from amun.runs.hardware_match import matches, mismatches
 
 HWINFO = {
     "cpu_info": {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.podman import checks, holes, packages
-from amun.engines.podman.facts import Facts
-from amun.engines.podman.holes import HOLES
-from amun.engines.podman.outcome import Check
-from amun.engines.podman.packages import Package
+from amun.engines.podman.host import checks, holes, packages
+from amun.engines.podman.host.facts import Facts
+from amun.engines.podman.host.holes import HOLES
+from amun.engines.podman.host.outcome import Check
+from amun.engines.podman.host.packages import Package
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg") is None, reason="versions are compared by dpkg, which is not here")
 needs_rpm = pytest.mark.skipif(shutil.which("rpm") is None, reason="versions are compared by rpm, which is not here")

@@ -11,10 +11,10 @@ import pytest
 import requests
 
 from amun.errors import AmunError
-from amun.hosts import Names
+from amun.processes.controller_status import Vitals, serve
 from amun.settings import Settings
-from amun.vitals import Vitals, serve
-from tests.guarded import DOCUMENT, Guarded, StillEngine
+from amun.web.allowed_hosts import Names
+from tests.support.service_with_keys import DOCUMENT, Guarded, StillEngine
 
 OURS = [
     "127.0.0.1",

@@ -14,7 +14,7 @@ import pytest
 
 import amun.runner
 
-PROGRAM = Path(amun.runner.__file__).parent / "hwinfo.sh"
+PROGRAM = Path(amun.runs.programs.__file__).parent / "hwinfo.sh"
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash"]}
 FOUND = {name: command for name, command in SHELLS.items() if shutil.which(command[0])}
 

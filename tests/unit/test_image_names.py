@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun import image_names
-from amun.engines.podman import aliases
+from amun.engines.podman.builds import aliases
+from amun.model import image_names
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

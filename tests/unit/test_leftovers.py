@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.podman import leftovers, steps
-from amun.engines.podman.command import Podman
-from amun.engines.podman.machine import Machine
+from amun.engines.podman import cleanup
+from amun.engines.podman.builds import processes
+from amun.engines.podman.host.machine import Machine
+from amun.engines.podman.podman_cli import Podman
 from amun.errors import EngineUnavailable
 
 STRANGE = {"State": None}
@@ -43,7 +44,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         if len(found) == 1:
             raise TypeError("'NoneType' object has no attribute 'get'")
 
-    monkeypatch.setattr(steps, "kill", kill)
+    monkeypatch.setattr(processes, "kill", kill)
     for name in ("a", "b", "ended"):
         (tmp_path / "builds" / name).mkdir(parents=True)
     (tmp_path / "builds" / "ended" / "exit").write_text("0")
@@ -52,7 +53,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 def test_a_part_at_which_it_fails_keeps_it_from_no_other(tmp_path: Path, killed: list[str]) -> None:
     with pytest.raises(EngineUnavailable) as raised:
-        leftovers.stop(podman(tmp_path), tmp_path)
+        cleanup.stop(podman(tmp_path), tmp_path)
     assert sorted(killed) == ["a", "b"]
     assert str(raised.value).count("\n") == 0  # both pods are gone, strange as they were
     assert f"build {killed[0]}: TypeError" in str(raised.value)
@@ -65,10 +66,10 @@ def test_a_pod_that_stays_is_named_and_ends_the_program_in_failure(
 ) -> None:
     found = podman(tmp_path, stays="one")
     machine = Machine(found.program, "", {}, "", "", "", "", (), None, None, (), False, False, ())
-    monkeypatch.setattr(leftovers, "for_settings", lambda settings: machine)
+    monkeypatch.setattr(cleanup, "for_settings", lambda settings: machine)
     monkeypatch.setenv("AMUN_STATE_DIR", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["leftovers"])
-    assert leftovers.main() == 1
+    assert cleanup.main() == 1
     said = capsys.readouterr().err.splitlines()
     assert said[1:] == ["pod one: it stays"]
 
@@ -79,8 +80,8 @@ def test_builds_are_ended_though_nobody_knows_how_podman_works(
     def broken(settings: object) -> Machine:
         raise KeyError("store")
 
-    monkeypatch.setattr(leftovers, "for_settings", broken)
+    monkeypatch.setattr(cleanup, "for_settings", broken)
     monkeypatch.setenv("AMUN_STATE_DIR", str(tmp_path))
-    assert leftovers.main() == 1
+    assert cleanup.main() == 1
     assert sorted(killed) == ["a", "b"]
     assert "store" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amun import lock
+from amun.environments import pipfile_lock as lock
 
 PYPI = {"name": "pypi", "url": "https://pypi.org/simple", "verify_ssl": True}
 OWN = {"name": "own", "url": "https://index.example.org:8443/simple", "verify_ssl": False}

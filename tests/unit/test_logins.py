@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun import logins
+from amun.environments import logins
+from amun.environments.logins import Login
 from amun.errors import InvalidSpecification
-from amun.logins import Login
-from amun.validation import json_path
-from tests.guarded import DOCUMENT, Guarded
+from amun.validation.problems import json_path
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 SHA = "sha256:" + "0" * 64
 SECRET = "s3cr3t-Pass%w0rd"
@@ -95,7 +95,7 @@ def test_a_script_at_a_url_with_a_password_is_fetched_with_it_and_kept_without(
 ) -> None:
     guarded = Guarded(tmp_path)
     asked: list[str] = []
-    monkeypatch.setattr("amun.script.read", lambda text, _settings: asked.append(text) or b"true")
+    monkeypatch.setattr("amun.application.script_source.read", lambda text, _settings: asked.append(text) or b"true")
     url = f"https://user:{WITH}@host.example/x"
     made = guarded.submit("alice", script=url)
     assert asked == [url]
@@ -174,7 +174,7 @@ def test_the_state_is_nobody_elses_to_read(tmp_path: Path) -> None:
     for directory, _, names in os.walk(state):
         for path in (directory, *(os.path.join(directory, name) for name in names)):
             os.chmod(path, os.stat(path).st_mode | 0o044 | (0o011 if os.path.isdir(path) else 0))
-    from amun.engines.podman import files
+    from amun.engines.podman.state import files
 
     files.tighten(state)
     mount, asked_with = state / "inspections" / made / "mount", state / "build-environment"

@@ -17,20 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.engines.podman import (
-    baseimage,
-    buildenvironment,
-    cgroups,
-    checks,
-    configuration,
-    machine,
-    precreate,
-    prober,
-    trials,
-)
-from amun.engines.podman.buildenvironment import BuildEnvironment
-from amun.engines.podman.facts import Facts, file_system, free_from
-from amun.engines.podman.outcome import Check, Machine, Wishes
+from amun.engines.podman.builds import environment as buildenvironment
+from amun.engines.podman.builds.environment import BuildEnvironment
+from amun.engines.podman.host import base_image as baseimage
+from amun.engines.podman.host import cgroups, checks, configuration, machine, prober, trials
+from amun.engines.podman.host.facts import Facts, file_system, free_from
+from amun.engines.podman.host.outcome import Check, Machine, Wishes
+from amun.engines.podman.runs import oci_hook
 
 DEBIAN = Facts(
     podman="/usr/bin/podman",
@@ -155,7 +148,7 @@ class TestPrecreateHook:
 
     @staticmethod
     def answer(sent: dict[str, Any], limit: int = 0) -> dict[str, Any]:
-        command = [sys.executable, "-I", "-S", precreate.__file__, str(limit), "open"]
+        command = [sys.executable, "-I", "-S", oci_hook.__file__, str(limit), "open"]
         done = subprocess.run(command, input=json.dumps(sent), capture_output=True, text=True, check=True)
         received: dict[str, Any] = json.loads(done.stdout)
         return received

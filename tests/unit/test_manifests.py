@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun import manifests
-from amun.inspection import Inspection
-from amun.specification import Specification
+from amun.engines import pod_manifests
+from amun.model.inspection import Inspection
+from amun.model.specification import Specification
 from tests.cluster import schemas
 from tests.cluster.store import Store
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "pods"
 IMAGE = "localhost/amun/environment@sha256:" + "0" * 64
 
-ON_PODMAN = manifests.Surroundings(
+ON_PODMAN = pod_manifests.Surroundings(
     payload={"hostPath": {"path": "/state/inspections/ID/mount", "type": "Directory"}},
     user=10001,
     grace=5,
@@ -27,7 +27,7 @@ ON_PODMAN = manifests.Surroundings(
     pull_policy="Never",
     labels={"amun/instance": "0123"},
 )
-ON_A_CLUSTER = manifests.Surroundings(
+ON_A_CLUSTER = pod_manifests.Surroundings(
     payload={"configMap": {"name": "inspection-test", "defaultMode": 0o555}},
     user=None,
     grace=5,
@@ -55,8 +55,11 @@ BATCH = {
 @pytest.mark.parametrize(
     ("name", "document"),
     [
-        ("job-on-a-cluster", manifests.job(inspection(**BATCH), IMAGE, ON_A_CLUSTER)),
-        ("pod-on-podman", manifests.pod(manifests.job(inspection(**BATCH), IMAGE, ON_PODMAN), "inspection-test-3", 3)),
+        ("job-on-a-cluster", pod_manifests.job(inspection(**BATCH), IMAGE, ON_A_CLUSTER)),
+        (
+            "pod-on-podman",
+            pod_manifests.pod(pod_manifests.job(inspection(**BATCH), IMAGE, ON_PODMAN), "inspection-test-3", 3),
+        ),
     ],
 )
 def test_what_engines_are_given_is_what_was_agreed(name: str, document: dict[str, Any]) -> None:
@@ -65,28 +68,28 @@ def test_what_engines_are_given_is_what_was_agreed(name: str, document: dict[str
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_no_value_becomes_structure(label: str, path: str) -> None:
-    surroundings = manifests.Surroundings(
+    surroundings = pod_manifests.Surroundings(
         payload={"hostPath": {"path": path}}, user=1, grace=1, output_limit=1, labels={"label": label}
     )
-    job = manifests.job(inspection(), IMAGE, surroundings)
+    job = pod_manifests.job(inspection(), IMAGE, surroundings)
     assert job["metadata"]["labels"] == {"app": "amun", "inspection": inspection().id, "label": label}
     assert job["spec"]["template"]["spec"]["volumes"][1] == {"name": "amun", "hostPath": {"path": path}}
 
 
 def test_a_limit_that_the_machine_cannot_set_is_not_asked_for() -> None:
-    pod = manifests.pod(manifests.job(inspection(), IMAGE, ON_PODMAN), "pod", 0)
-    limited = manifests.with_limits(pod, ["cpu"])
+    pod = pod_manifests.pod(pod_manifests.job(inspection(), IMAGE, ON_PODMAN), "pod", 0)
+    limited = pod_manifests.with_limits(pod, ["cpu"])
     assert limited["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "500m"}, "requests": {"cpu": "500m"}}
     assert pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "256Mi"
 
 
 def test_pods_on_one_machine_share_no_volume() -> None:
-    job = manifests.job(inspection(batch_size=2), IMAGE, ON_PODMAN)
-    first, second = (manifests.pod(job, f"pod-{item}", item)["spec"]["volumes"] for item in (0, 1))
+    job = pod_manifests.job(inspection(batch_size=2), IMAGE, ON_PODMAN)
+    first, second = (pod_manifests.pod(job, f"pod-{item}", item)["spec"]["volumes"] for item in (0, 1))
     assert {volume["name"] for volume in first}.isdisjoint(volume["name"] for volume in second)
 
 
 def test_a_job_is_what_a_strict_api_server_takes() -> None:
-    job = manifests.job(inspection(**BATCH), IMAGE, ON_A_CLUSTER)
+    job = pod_manifests.job(inspection(**BATCH), IMAGE, ON_A_CLUSTER)
     assert schemas.problems(job) == []
     Store().create("Job", job)  # what is required, and what values mean to each other

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.masking import Mask
+from amun.environments.masking import Mask
 
 LOG = (
     b'STEP 1/4: FROM x\nSTEP 2/4: ENV PATH="/opt/amun/venv/bin:${PATH:-/bin}"\nSTEP 3/4: ENV HOME=/home/amun\n'

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amun.measurements import words
-from amun.measurements.comparison import compare
-from amun.measurements.extract import Paths, Run, run_of
-from amun.measurements.metric import described
-from amun.measurements.summary import summarise
-from amun.specification import Metric
+from amun.model.specification import Metric
+from amun.statistics import sentences
+from amun.statistics.comparison import compare
+from amun.statistics.metrics import described
+from amun.statistics.runs import Paths, Run, run_of
+from amun.statistics.summary import summarise
 
 
 def runs_of(**metrics: Sequence[float]) -> list[Run]:
@@ -336,7 +336,7 @@ def test_names_of_any_length_stay_readable() -> None:
     ],
 )
 def test_factors_have_digits_enough_to_tell_them_from_one(low: float, high: float, text: str) -> None:
-    assert words.span(low, high) == text
+    assert sentences.span(low, high) == text
 
 
 @pytest.mark.parametrize(
@@ -344,21 +344,21 @@ def test_factors_have_digits_enough_to_tell_them_from_one(low: float, high: floa
     [(0.0861, "8.7 %"), (0.09, "9 %"), (0.5, "50 %"), (2.41, "250 %"), (15, "a factor of 16"), (0.00123, "0.13 %")],
 )
 def test_what_could_be_seen_is_rounded_up(relative: float, text: str) -> None:
-    assert words.amount(relative) == text
+    assert sentences.amount(relative) == text
 
 
 @pytest.mark.parametrize("relative", [0.0, 1e-300, 1e300])
 def test_amounts_of_any_size_have_words(relative: float) -> None:
-    assert re.fullmatch(r"0( %)|0\.0+1 %|1e-.* %|a factor of a million", words.amount(relative))
+    assert re.fullmatch(r"0( %)|0\.0+1 %|1e-.* %|a factor of a million", sentences.amount(relative))
 
 
 def test_an_unclear_difference_is_still_told() -> None:
-    sentence = words.unclear_sentence(described("x", {}), ("A", "B"), words.circumstances((5, 6), 0.999))
+    sentence = sentences.unclear_sentence(described("x", {}), ("A", "B"), sentences.circumstances((5, 6), 0.999))
     assert sentence == "B's x differs from A's (99.9 %, n = 5 + 6)"
 
 
 def test_neither_the_service_nor_the_client_waits_for_numpy_to_start() -> None:
-    code = "import sys, amun.measurements.summary, amun.measurements.comparison; sys.exit('numpy' in sys.modules)"
+    code = "import sys, amun.statistics.summary, amun.statistics.comparison; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.measurements import differences
-from amun.measurements.likeness import profile, unlike
-from amun.specification import Specification
+from amun.model.specification import Specification
+from amun.statistics import specification_diff
+from amun.statistics.hardware_profile import profile, unlike
 
 REPORT: dict[str, Any] = {
     "hwinfo": {
@@ -84,15 +84,15 @@ def specification(**fields: Any) -> dict[str, Any]:
 def test_fields_that_differ_are_told_and_names_are_not() -> None:
     a = specification(identifier="a", packages=["gcc"], environment=[{"name": "A", "value": "1"}])
     b = specification(identifier="b", packages=["gcc"], run={"requests": {"memory": "1Gi"}})
-    assert differences.of_specifications([a, b]) == [
+    assert specification_diff.of_specifications([a, b]) == [
         {"path": "environment", "values": [[{"name": "A", "value": "1"}], None]},
         {"path": "run.requests.memory", "values": ["256Mi", "1Gi"]},
     ]
-    assert differences.of_specifications([a, a]) == []
+    assert specification_diff.of_specifications([a, a]) == []
 
 
 def test_a_long_value_is_told_by_its_digest() -> None:
-    (script,) = differences.of_specifications([specification(script="#" * 5000), specification(script="true")])
+    (script,) = specification_diff.of_specifications([specification(script="#" * 5000), specification(script="true")])
     assert script["values"][0].startswith("5002 characters, sha256:")
     assert script["values"][1] == "true"
 
@@ -100,13 +100,16 @@ def test_a_long_value_is_told_by_its_digest() -> None:
 def test_packages_are_told_by_version() -> None:
     a = {"python": {"numpy": "1.26.4", "six": "1.17"}, "native": {"bash": "5.2"}}
     b = {"python": {"numpy": "2.4.6", "six": "1.17"}, "native": {"bash": "5.2", "gcc": "12"}}
-    assert differences.of_packages([a, b]) == [
+    assert specification_diff.of_packages([a, b]) == [
         {"kind": "python", "name": "numpy", "versions": ["1.26.4", "2.4.6"]},
         {"kind": "native", "name": "gcc", "versions": [None, "12"]},
     ]
-    assert differences.of_packages([a, None]) == []
+    assert specification_diff.of_packages([a, None]) == []
 
 
 def test_where_nothing_was_noted_the_lock_says_what_was_meant() -> None:
     document = specification(packages=["gcc"], python_packages=["six<2"])
-    assert differences.wished(document) == {"python": {"six<2": "as asked for"}, "native": {"gcc": "as asked for"}}
+    assert specification_diff.wished(document) == {
+        "python": {"six<2": "as asked for"},
+        "native": {"gcc": "as asked for"},
+    }

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from amun.measurements.arrays import middle, served
-from amun.measurements.decision import least_p, rank_p, rank_t, samples, weigh
-from amun.measurements.dependence import Dependence, dependence
-from amun.measurements.describe import describe
-from amun.measurements.drift import drift
-from amun.measurements.holm import corrected
-from amun.measurements.location import bootstrap_variance
-from amun.measurements.ordering import midranks
-from amun.measurements.trend import trend
+from amun.statistics.autocorrelation import Dependence, dependence
+from amun.statistics.describe import describe
+from amun.statistics.drift import drift
+from amun.statistics.median_interval import bootstrap_variance
+from amun.statistics.multiple_testing import corrected
+from amun.statistics.numerics import middle, served
+from amun.statistics.ranks import midranks
+from amun.statistics.trend import trend
+from amun.statistics.two_sample_test import least_p, rank_p, rank_t, samples, weigh
 
 DOUBLES = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 5e-324, 1e308, -1e308, 1.0, 2.0])
 
@@ -52,7 +52,7 @@ def independent(monkeypatch: pytest.MonkeyPatch) -> None:
         shape = series.shape[:-1]
         return Dependence(np.ones(shape), np.zeros(shape))
 
-    monkeypatch.setattr("amun.measurements.location.dependence", none)
+    monkeypatch.setattr("amun.statistics.median_interval.dependence", none)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -125,7 +125,7 @@ def test_a_trend_is_theils_and_kendalls() -> None:
 
 
 def test_kendalls_ties_are_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amun.measurements.trend.dependence", lambda series: Dependence(np.ones(()), np.zeros(())))
+    monkeypatch.setattr("amun.statistics.trend.dependence", lambda series: Dependence(np.ones(()), np.zeros(())))
     values = np.array([1.0, 1, 2, 2, 2, 3, 1, 3, 3, 4, 4, 2] * 20)
     tau = stats.kendalltau(values, np.arange(240), method="asymptotic")
     assert float(trend(values, np.arange(240.0)).p) == pytest.approx(tau.pvalue, rel=0.05)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amun.formats import complaint, metric_path
-from amun.measurements.extract import MOST_VALUES, RUNNER, Paths, Run, metrics_of, run_of
-from amun.measurements.paths import LONGEST, canonical, finite, numbers, read, written
-from amun.measurements.units import unit_of
+from amun.model.metric_path import LONGEST, canonical, finite, numbers, read, written
+from amun.statistics.runs import MOST_VALUES, RUNNER, Paths, Run, metrics_of, run_of
+from amun.statistics.units import unit_of
+from amun.validation.formats import complaint, metric_path
 
 KEYS = st.text(st.sampled_from('a0.[]"\\ \n\x00é\u202e\ud800😀'), max_size=5) | st.sampled_from(["0", "wall_time"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=2) | st.just(10**400)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from amun.measurements.comparison import compare
-from amun.measurements.decision import Evidence, Sample, samples, weigh
-from amun.measurements.extract import Run
-from amun.measurements.power import POWER, detectable, needed
-from amun.measurements.trend import trend
+from amun.statistics.comparison import compare
+from amun.statistics.power import POWER, detectable, needed
+from amun.statistics.runs import Run
+from amun.statistics.trend import trend
+from amun.statistics.two_sample_test import Evidence, Sample, samples, weigh
 
 pytestmark = pytest.mark.slow
 

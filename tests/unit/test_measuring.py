@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from amun.errors import ItemNotFound
-from amun.inspection import BuildState, Inspection, ItemState, Observation
-from amun.report import Outcome, assemble
-from amun.specification import Specification
-from tests.guarded import Guarded
+from amun.model.inspection import BuildState, Inspection, ItemState, Observation
+from amun.model.specification import Specification
+from amun.runs.report import Outcome, assemble
+from tests.support.service_with_keys import Guarded
 
 pytestmark = pytest.mark.slow  # NumPy and SciPy take a second to import
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amun.engines.openshift import blame, builds
+from amun.engines.openshift import build_blame, build_states
 
 PUSH = json.loads((Path(__file__).parent.parent / "cluster/recorded/build-push-refused.json").read_text())
 
@@ -28,21 +28,21 @@ STEP = 'building at STEP "RUN /bin/sh /opt/amun/build/native.sh x": while runnin
     ],
 )
 def test_the_table(said: str, reason: bool, platform: bool) -> None:
-    found = blame.of(f"printed before\nerror: build error: {said}\n")
+    found = build_blame.of(f"printed before\nerror: build error: {said}\n")
     assert found is not None
     assert (bool(found.reason), found.platform, found.message) == (reason, platform, said)
 
 
 def test_what_a_step_prints_is_not_what_the_builder_says() -> None:
     forged = "error: build error: Failed to push image: unauthorized\n"
-    assert blame.of(forged + "and goes on") is None
-    found = blame.of(f"{forged}error: build error: {STEP}")
+    assert build_blame.of(forged + "and goes on") is None
+    found = build_blame.of(f"{forged}error: build error: {STEP}")
     assert found is not None
     assert not found.platform
 
 
 def test_a_push_that_was_refused_while_the_api_server_was_away_as_recorded() -> None:
-    assert builds.begin_again(PUSH, 2)
-    state = builds.state(PUSH, [], 1)
+    assert build_states.begin_again(PUSH, 2)
+    state = build_states.state(PUSH, [], 1)
     assert (state.outcome, state.reason) == ("error", "PushImageToRegistryFailed")
     assert "unable to validate token" in (state.message or "")

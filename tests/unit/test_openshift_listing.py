@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from amun.auth.base import Caller
-from amun.auth.limits import Limits, Rates
-from amun.engines.openshift import names, records
+from amun.application.inspections import Inspections
+from amun.auth.callers import Caller
+from amun.auth.rate_limits import Limits, Rates
+from amun.engines.kubernetes import names, records
+from amun.engines.kubernetes.records import Final, Record
 from amun.engines.openshift.engine import OpenShiftEngine
-from amun.engines.openshift.records import Final, Record
 from amun.errors import TooManyRequests
-from amun.inspection import BuildState, Inspection, ItemState
-from amun.inspections import Inspections
+from amun.model.inspection import BuildState, Inspection, ItemState
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.recording import Record as Request
 from tests.conftest import wait_until

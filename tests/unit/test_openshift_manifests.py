@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun import dockerfile, environment
 from amun.engines.base import NotYet
-from amun.engines.openshift import environments, kinds, records
-from amun.engines.openshift.declarations import Declarations
-from amun.engines.openshift.environments import DOCKERFILE, Environments, parts
-from amun.engines.openshift.images import Images
-from amun.engines.openshift.jobs import Jobs
+from amun.engines.kubernetes import kinds, records
+from amun.engines.kubernetes.jobs import Jobs
+from amun.engines.kubernetes.nodes import Placement
+from amun.engines.openshift import build_config_builder
+from amun.engines.openshift.build_config_builder import DOCKERFILE, Environments, parts
+from amun.engines.openshift.image_streams import Images
 from amun.engines.openshift.logins import Logins
-from amun.engines.openshift.nodes import Placement
-from amun.inspection import BuildState, Inspection, Submission
+from amun.engines.openshift.record_store import Declarations
+from amun.environments import digest, dockerfile
+from amun.model.inspection import BuildState, Inspection, Submission
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
 from tests.cluster import schemas
 from tests.conftest import wait_until
 
@@ -94,7 +95,7 @@ def sent() -> dict[str, dict[str, Any]]:
         "inspection-0123456789abcdef",
         specification,
         "0" * 64,
-        environment.environment_digest({"Dockerfile": b"the same for ever"}, None),
+        digest.environment_digest({"Dockerfile": b"the same for ever"}, None),
         "2026-01-01T00:00:00.000000Z",
         "somebody",
     )
@@ -147,7 +148,7 @@ NAMES = st.from_regex(r"\A[A-Za-z0-9._-]{1,40}\Z").filter(lambda name: name not 
 @given(st.dictionaries(NAMES, st.binary(max_size=3000), max_size=20), st.integers(3100, 9000))
 def test_a_context_is_cut_into_secrets_that_hold_all_of_it(files: dict[str, bytes], largest: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environments, "LARGEST", largest)
+        patch.setattr(build_config_builder, "LARGEST", largest)
         cut = parts({"Dockerfile": b"FROM x", **files})
     assert {name: content for part in cut for name, content in part.items()} == {DOCKERFILE: b"FROM x", **files}
     assert DOCKERFILE in cut[0]

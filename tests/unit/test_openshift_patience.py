@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from amun.auth.base import Caller
-from amun.controller import Controller
+from amun.application.controller import Controller
+from amun.application.inspections import Inspections
+from amun.auth.callers import Caller
+from amun.engines.kubernetes import records
+from amun.engines.kubernetes.api_client import Refused, connect
+from amun.engines.kubernetes.records import Record
+from amun.engines.kubernetes.start_deadline import Patience
+from amun.engines.kubernetes.turns import SHARE, Turns
 from amun.engines.openshift import engine as engines
-from amun.engines.openshift import records
-from amun.engines.openshift.cluster import Refused, connect
 from amun.engines.openshift.engine import OpenShiftEngine
-from amun.engines.openshift.patience import Patience
-from amun.engines.openshift.records import Record
-from amun.engines.openshift.turns import SHARE, Turns
-from amun.inspection import Inspection
-from amun.inspections import Inspections
+from amun.model.inspection import Inspection
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
 from tests.cluster.apiserver import ApiServer
 from tests.conftest import wait_until
 
@@ -115,7 +115,7 @@ def test_secrets_of_many_new_records_become_theirs_a_few_at_each_look(server: Ap
 
 def test_who_is_refused_lets_all_others_ask_before_asking_again(monkeypatch: pytest.MonkeyPatch) -> None:
     turns, time = Turns(), [0.0]
-    monkeypatch.setattr("amun.engines.openshift.turns.time.monotonic", lambda: time[0])
+    monkeypatch.setattr("amun.engines.kubernetes.turns.time.monotonic", lambda: time[0])
     asked = []
 
     def look(waiting: Sequence[str], seconds: float) -> list[str]:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.engines.openshift import records
-from amun.engines.openshift.records import Record
-from amun.inspection import Inspection
-from amun.specification import Specification
+from amun.engines.kubernetes import records
+from amun.engines.kubernetes.records import Record
+from amun.model.inspection import Inspection
+from amun.model.specification import Specification
 
 NAME = "inspection-0123456789abcdef"
 JSON = st.recursive(

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from amun import report
-from amun.engines.openshift import builds, items, waiting
-from amun.engines.openshift.records import Reason
-from amun.framing import Frame
-from amun.inspection import Inspection
-from amun.specification import Specification
+from amun.engines.kubernetes import pending_reasons, pod_states
+from amun.engines.kubernetes.records import Reason
+from amun.engines.openshift import build_states
+from amun.model.inspection import Inspection
+from amun.model.specification import Specification
+from amun.runs import report
+from amun.runs.log_frames import Frame
 
 RECORDED = Path(__file__).parent.parent / "cluster" / "recorded"
 ATTEMPTS = 2
@@ -48,7 +49,7 @@ def scene(
 
 def seen(inspection: Inspection, pods: list[Any], job: Any, stopped: Reason | None, attempts: int) -> tuple[Any, ...]:
     """The states of items whose Job, if it is there, was noted."""
-    return items.states(inspection, pods, [job] if job else [], {"": 1} if job else {}, stopped, attempts)
+    return pod_states.states(inspection, pods, [job] if job else [], {"": 1} if job else {}, stopped, attempts)
 
 
 def reported(pod: dict[str, Any], **account: Any) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def reported(pod: dict[str, Any], **account: Any) -> dict[str, Any]:
 
 class TestBuilds:
     def test_a_build_that_is_complete_names_its_image_by_digest(self) -> None:
-        state = builds.state(recorded("build-abc"), [], ATTEMPTS)
+        state = build_states.state(recorded("build-abc"), [], ATTEMPTS)
         assert (state.state, state.outcome, state.reason, state.exit_code) == (
             "terminated",
             "succeeded",
@@ -77,12 +78,12 @@ class TestBuilds:
         assert state.container == "environment-abc-1"
 
     def test_a_build_that_failed_names_the_step(self) -> None:
-        state = builds.state(recorded("build-bad"), [], ATTEMPTS)
+        state = build_states.state(recorded("build-bad"), [], ATTEMPTS)
         assert (state.outcome, state.reason) == ("failed", "BuildFailed")
         assert state.message == "RUN echo about to fail; exit 7 failed (step 2/4, exit status 7): about to fail."
 
     def test_a_build_without_a_node_says_so_in_the_schedulers_words(self) -> None:
-        state = builds.state(recorded("build-nonode"), [recorded("build-pod-nonode")], ATTEMPTS)
+        state = build_states.state(recorded("build-nonode"), [recorded("build-pod-nonode")], ATTEMPTS)
         assert (state.state, state.outcome, state.reason) == ("waiting", None, "Unschedulable")
         assert state.message is not None
         assert state.message.startswith("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity")
@@ -90,7 +91,7 @@ class TestBuilds:
 
     def test_a_build_that_waits_for_nothing_in_particular_has_a_reason_too(self) -> None:
         for build in (None, recorded("build-nonode")):
-            state = builds.state(build, [], ATTEMPTS)
+            state = build_states.state(build, [], ATTEMPTS)
             assert state.state == "waiting"
             assert state.reason
             assert state.message
@@ -108,39 +109,39 @@ class TestBuilds:
     def test_a_caller_retries_what_the_platform_failed_and_nothing_else(self, reason: str, outcome: str) -> None:
         build = recorded("build-bad")
         build["status"]["reason"] = reason
-        assert builds.begin_again(build, ATTEMPTS) is (outcome == "error")
+        assert build_states.begin_again(build, ATTEMPTS) is (outcome == "error")
         build["metadata"]["annotations"]["openshift.io/build.number"] = "2"
-        assert not builds.begin_again(build, ATTEMPTS)
-        assert builds.state(build, [], ATTEMPTS).outcome == outcome
+        assert not build_states.begin_again(build, ATTEMPTS)
+        assert build_states.state(build, [], ATTEMPTS).outcome == outcome
 
     @pytest.mark.parametrize("message", OVER_DISK)
     def test_a_build_that_wrote_too_much_is_at_fault_and_no_nodes_eviction(self, message: str) -> None:
         build = recorded("build-bad")
         build["status"].update(reason="BuildPodEvicted", message=message)
-        assert not builds.begin_again(build, ATTEMPTS)
-        state = builds.state(build, [], ATTEMPTS)
+        assert not build_states.begin_again(build, ATTEMPTS)
+        state = build_states.state(build, [], ATTEMPTS)
         assert (state.outcome, state.reason) == ("failed", "StorageLimitExceeded")
         build["status"]["message"] = "The node was low on resource: ephemeral-storage. "
-        assert builds.begin_again(build, ATTEMPTS)
+        assert build_states.begin_again(build, ATTEMPTS)
 
     def test_a_build_that_somebody_cancelled_begins_again_unless_it_was_amun(self) -> None:
         build = recorded("build-bad")
         build["status"].update(phase="Cancelled", reason="CancelledBuild")
-        assert builds.state(build, [], ATTEMPTS).reason == "Restarting"
+        assert build_states.state(build, [], ATTEMPTS).reason == "Restarting"
         build["metadata"]["annotations"]["amun/stopped"] = "Cancelled: Nobody waits."
-        assert builds.state(build, [], ATTEMPTS).reason == "Restarting"
-        assert builds.state(build, [], ATTEMPTS, wanted=False).reason == "Cancelled"
+        assert build_states.state(build, [], ATTEMPTS).reason == "Restarting"
+        assert build_states.state(build, [], ATTEMPTS, wanted=False).reason == "Cancelled"
         build["metadata"]["annotations"]["amun/stopped"] = "Unschedulable: 0/1 nodes are available."
-        state = builds.state(build, [], ATTEMPTS)
+        state = build_states.state(build, [], ATTEMPTS)
         assert (state.outcome, state.reason, state.message) == ("error", "Unschedulable", "0/1 nodes are available.")
 
     def test_a_deadline_has_no_reason_of_its_own_on_a_cluster(self) -> None:
         build = recorded("build-bad")
         build["status"]["reason"] = "GenericBuildFailed"
         build["spec"]["completionDeadlineSeconds"] = 23
-        assert builds.state(build, [], ATTEMPTS).reason == "DeadlineExceeded"
+        assert build_states.state(build, [], ATTEMPTS).reason == "DeadlineExceeded"
         build["spec"]["completionDeadlineSeconds"] = 60
-        assert builds.state(build, [], ATTEMPTS).reason == "BuildFailed"
+        assert build_states.state(build, [], ATTEMPTS).reason == "BuildFailed"
 
 
 class TestSharedBuilds:
@@ -166,46 +167,48 @@ class TestSharedBuilds:
 
     def test_who_allows_more_goes_on_after_a_limit_and_nobody_else_does(self) -> None:
         killed = self.build(reason="OutOfMemoryKilled")
-        assert builds.limit(killed) == "OutOfMemoryKilled"
+        assert build_states.limit(killed) == "OutOfMemoryKilled"
         for memory, more in (("32Mi", False), ("64Mi", False), ("65536Ki", False), ("65Mi", True), ("1Gi", True)):
-            assert builds.goes_on(killed, self.inspection(self.DURING, memory=memory)) is more
-        assert not builds.goes_on(killed, self.inspection(self.DURING, timeout=6000, cpu="8"))
+            assert build_states.goes_on(killed, self.inspection(self.DURING, memory=memory)) is more
+        assert not build_states.goes_on(killed, self.inspection(self.DURING, timeout=6000, cpu="8"))
         late = self.build(deadline=23)
-        assert builds.limit(late) == "DeadlineExceeded"
-        assert not builds.goes_on(late, self.inspection(self.DURING, timeout=23))
+        assert build_states.limit(late) == "DeadlineExceeded"
+        assert not build_states.goes_on(late, self.inspection(self.DURING, timeout=23))
         for more_of in ({"timeout": 24}, {"timeout": 23, "cpu": "1"}, {"timeout": 23, "memory": "1Gi"}):
-            assert builds.goes_on(late, self.inspection(self.DURING, **more_of))
+            assert build_states.goes_on(late, self.inspection(self.DURING, **more_of))
         failed = self.build()
-        assert builds.limit(failed) is None
-        assert not builds.goes_on(failed, self.inspection(self.DURING, timeout=6000, cpu="8", memory="1Gi"))
+        assert build_states.limit(failed) is None
+        assert not build_states.goes_on(failed, self.inspection(self.DURING, timeout=6000, cpu="8", memory="1Gi"))
 
     def test_a_build_without_limits_of_its_own_is_not_begun_again_for_anybody(self) -> None:
         killed = self.build(reason="OutOfMemoryKilled")
         del killed["spec"]["resources"]
-        assert not builds.goes_on(killed, self.inspection(self.DURING, memory="1Gi"))
+        assert not build_states.goes_on(killed, self.inspection(self.DURING, memory="1Gi"))
 
     def test_a_limit_decides_for_those_who_waited_and_allow_no_more_whatever_comes_later(self) -> None:
         first, second = self.build(reason="OutOfMemoryKilled"), self.build(2, memory="1Gi")
         there = [second, first]
-        assert builds.decisive(there, self.inspection(self.DURING)) is first
-        assert builds.decisive(there, self.inspection(self.DURING, memory="128Mi")) is second
-        assert builds.decisive(there, self.inspection(self.AFTER)) is second
-        assert builds.decisive([], self.inspection(self.AFTER)) is None
+        assert build_states.decisive(there, self.inspection(self.DURING)) is first
+        assert build_states.decisive(there, self.inspection(self.DURING, memory="128Mi")) is second
+        assert build_states.decisive(there, self.inspection(self.AFTER)) is second
+        assert build_states.decisive([], self.inspection(self.AFTER)) is None
 
     def test_a_deadline_counts_although_others_allow_more_time(self) -> None:
         build, now = self.build(), "2026-11-23T12:00:00.000000Z"
-        assert builds.late(build, self.inspection(self.DURING, timeout=10), now)
-        assert builds.too_late(build, self.inspection(self.DURING, timeout=10)).reason == "DeadlineExceeded"
-        assert not builds.late(build, self.inspection(self.DURING, timeout=30), now)
-        assert not builds.late(build, self.inspection(self.AFTER, timeout=10), now), "it was over by then"
-        assert not builds.late(build, self.inspection(self.DURING, timeout=10, cpu="8"), now), "it had less CPU"
-        assert not builds.late(self.build(deadline=10), self.inspection(self.DURING, timeout=10), now), "the cluster's"
+        assert build_states.late(build, self.inspection(self.DURING, timeout=10), now)
+        assert build_states.too_late(build, self.inspection(self.DURING, timeout=10)).reason == "DeadlineExceeded"
+        assert not build_states.late(build, self.inspection(self.DURING, timeout=30), now)
+        assert not build_states.late(build, self.inspection(self.AFTER, timeout=10), now), "it was over by then"
+        assert not build_states.late(build, self.inspection(self.DURING, timeout=10, cpu="8"), now), "it had less CPU"
+        assert not build_states.late(self.build(deadline=10), self.inspection(self.DURING, timeout=10), now), (
+            "the cluster's"
+        )
 
 
 class TestItems:
     def states(self, name: str, batch_size: int = 1, **changes: Any) -> tuple[Any, ...]:
         inspection, pods, job = scene(name, batch_size)
-        pods = [reported(pod, **changes) if items.terminated(pod) else pod for pod in pods]
+        pods = [reported(pod, **changes) if pod_states.terminated(pod) else pod for pod in pods]
         return seen(inspection, pods, job, None, ATTEMPTS)
 
     def test_a_run_that_went_well(self) -> None:
@@ -253,7 +256,7 @@ class TestItems:
         (state,) = seen(inspection, pods, job, None, ATTEMPTS)
         found = state.outcome, state.reason, state.exit_code, state.node
         assert found == ("failed", "NonZeroExit", 3, "rig-node")
-        told = report.assemble(items.account(pods[0], [frame]), items.outcome(pods[0]), "0" * 64, timeout=60)
+        told = report.assemble(pod_states.account(pods[0], [frame]), pod_states.outcome(pods[0]), "0" * 64, timeout=60)
         times = told["start_datetime"], told["end_datetime"]
         assert times == (state.started_at, state.finished_at)
         assert times == ("2026-11-23T11:39:47.000000Z", "2026-11-23T11:39:47.000000Z")
@@ -269,9 +272,9 @@ class TestItems:
         pod["status"]["initContainerStatuses"] = [{"name": "hwinfo", "state": {"terminated": ended}}]
         log = [{"hwinfo": '{"memory": {}, "cpu_info": {"family": 6}}', "hostname": "pod-1"}, {"hostname": "forged"}]
         frames = [Frame("", "report", json.dumps(said).encode()) for said in log]
-        told = report.assemble(items.account(pod, frames), items.outcome(pod), "0" * 64)
+        told = report.assemble(pod_states.account(pod, frames), pod_states.outcome(pod), "0" * 64)
         assert (told["hwinfo"], told["hostname"]) == ({"memory": {}, "cpu_info": {"family": 6}}, "pod-1")
-        told = report.assemble(items.account(pod), items.outcome(pod), "0" * 64)
+        told = report.assemble(pod_states.account(pod), pod_states.outcome(pod), "0" * 64)
         assert told["hwinfo"] == {"cpu_info": {"family": 6}}
 
     @pytest.mark.parametrize(
@@ -301,8 +304,8 @@ class TestItems:
         assert outcomes == ["succeeded", "error", "succeeded"]
         again = seen(inspection, [], job, None, ATTEMPTS)[1]
         assert (again.outcome, again.reason, again.attempt) == (None, "Restarting", 2)
-        assert items.taken_away(inspection, [], [job], {"": 1}, ATTEMPTS) == [(1, 2)]
-        assert items.taken_away(inspection, [], [job], {"": 1}, 1) == []
+        assert pod_states.taken_away(inspection, [], [job], {"": 1}, ATTEMPTS) == [(1, 2)]
+        assert pod_states.taken_away(inspection, [], [job], {"": 1}, 1) == []
 
     def test_a_pod_that_somebody_deletes_is_run_again_and_one_that_had_ended_is_not(self) -> None:
         inspection, (pod,), job = scene("exit3")
@@ -316,9 +319,9 @@ class TestItems:
 
     def test_a_job_that_is_noted_and_gone_was_deleted_and_one_that_is_not_noted_was_never_made(self) -> None:
         inspection = scene("ok")[0]
-        assert items.states(inspection, [], [], {}, None, ATTEMPTS)[0].reason is None
-        assert items.states(inspection, [], [], {"": 1}, None, ATTEMPTS)[0].reason == "Restarting"
-        assert items.states(inspection, [], [], {"": 1, "0": 2}, None, ATTEMPTS)[0].reason == "PodDeleted"
+        assert pod_states.states(inspection, [], [], {}, None, ATTEMPTS)[0].reason is None
+        assert pod_states.states(inspection, [], [], {"": 1}, None, ATTEMPTS)[0].reason == "Restarting"
+        assert pod_states.states(inspection, [], [], {"": 1, "0": 2}, None, ATTEMPTS)[0].reason == "PodDeleted"
 
     def test_what_the_platform_ends_begins_again_and_counts_once(self) -> None:
         inspection, (pod,), _ = scene("ok")
@@ -382,5 +385,5 @@ class TestItems:
 def test_why_pods_are_not_made_is_told_by_events() -> None:
     message = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: count/pods=1'
     events = [{"reason": "SuccessfulCreate"}, {"reason": "FailedCreate", "message": message, "lastTimestamp": "2"}]
-    assert waiting.refused_pods(events) == ("QuotaExceeded", message)
-    assert waiting.refused_pods(events[:1]) is None
+    assert pending_reasons.refused_pods(events) == ("QuotaExceeded", message)
+    assert pending_reasons.refused_pods(events[:1]) is None

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from amun import __version__
-from amun.pages import static
-from amun.pages.application import ROUTES, template
-from tests.guarded import Guarded
+from amun.pages import static_files
+from amun.pages.middleware import ROUTES, template
+from tests.support.service_with_keys import Guarded
 
 ROOT = Path(__file__).parent.parent.parent
 PATHS = [
@@ -54,9 +54,9 @@ def test_files_are_cached_for_as_long_as_they_do_not_change(anybody: Guarded) ->
     assert {each.rpartition("/")[2] for each in named} == {"icon.svg", "page.css", "page.js"}
     for url in named:
         response = anybody.ask(None, "GET", url)
-        assert response.headers["cache-control"] == static.FOR_EVER
+        assert response.headers["cache-control"] == static_files.FOR_EVER
         assert response.headers["content-encoding"] == "gzip"
-        assert response.content == (static.DIRECTORY / url.split("/", 3)[3]).read_bytes()
+        assert response.content == (static_files.DIRECTORY / url.split("/", 3)[3]).read_bytes()
         plain = anybody.ask(None, "GET", url, headers={"Accept-Encoding": "identity"})
         assert "content-encoding" not in plain.headers
         assert plain.content == response.content
@@ -78,7 +78,7 @@ def test_a_page_that_has_not_changed_is_not_sent_again(anybody: Guarded) -> None
 
 
 def test_the_plotting_library_is_what_its_list_says() -> None:
-    vendor = static.DIRECTORY / "vendor"
+    vendor = static_files.DIRECTORY / "vendor"
     packages = json.loads((vendor / "packages.json").read_text())
     listed = {file for package in packages.values() for file in package["files"].values()}
     assert {path.name for path in vendor.iterdir()} == listed | {"packages.json"}

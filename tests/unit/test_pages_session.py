@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from amun.auth.base import Caller, Reviewer
-from amun.auth.limits import FAILURES
+from amun.auth.callers import Caller, Reviewer
+from amun.auth.rate_limits import FAILURES
 from amun.errors import Unauthenticated
 from amun.pages import session
-from tests.guarded import DOCUMENT, Guarded
+from tests.support.service_with_keys import DOCUMENT, Guarded
 
 HOST = {"Host": "amun.example"}
 HERE = {**HOST, "Sec-Fetch-Site": "same-origin"}

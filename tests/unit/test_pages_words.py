@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from amun.pages import plots, rendering, spans, words
+from amun.pages import plot_data, rendering, timeline_bars, words
 from amun.pages.curl import Curl
 from tests.pages.scripted import HWINFO, at, report
 
@@ -103,7 +103,7 @@ def test_a_time_line_has_a_row_for_the_build_and_one_for_each_item() -> None:
         step("run", 50, 75, 0),
         step("run", 75, None, 1),
     ]
-    rows = spans.rows(timeline, now=at(100))
+    rows = timeline_bars.rows(timeline, now=at(100))
     assert [row.item for row in rows] == [None, 0, 1]
     assert [(bar.x, bar.width, bar.seconds, bar.lasts, bar.waiting) for row in rows for bar in row.bars] == [
         (0, 100, 10, False, True), (100, 400, 40, False, False), (500, 250, 25, False, False),
@@ -112,12 +112,12 @@ def test_a_time_line_has_a_row_for_the_build_and_one_for_each_item() -> None:
 
 
 def test_the_shortest_step_is_seen_and_none_leaves_the_picture() -> None:
-    (row,) = spans.rows([step("build", 0, 1000), step("run", 1000, 1000)], now=at(0))
+    (row,) = timeline_bars.rows([step("build", 0, 1000), step("run", 1000, 1000)], now=at(0))
     for bar in row.bars:
-        assert bar.width >= spans.LEAST
-        assert 0 <= bar.x <= bar.x + bar.width <= spans.WIDTH
-    assert spans.rows([], now=at(0)) == []
-    assert spans.rows([step("queue", 5, None)], now=at(0))[0].bars[0].seconds == 0
+        assert bar.width >= timeline_bars.LEAST
+        assert 0 <= bar.x <= bar.x + bar.width <= timeline_bars.WIDTH
+    assert timeline_bars.rows([], now=at(0)) == []
+    assert timeline_bars.rows([step("queue", 5, None)], now=at(0))[0].bars[0].seconds == 0
 
 
 def metric(path: str, values: list[float], declared: bool = False) -> dict[str, Any]:
@@ -133,20 +133,20 @@ def test_what_does_not_differ_is_not_drawn_and_what_was_declared_comes_first() -
         metric("other", [1, 5]),
         metric("wall_time", [1, 2]),
     ]
-    assert [plot["path"] for plot in plots.of_runs({"metrics": metrics})] == ["declared", "wall_time", "other"]
+    assert [plot["path"] for plot in plot_data.of_runs({"metrics": metrics})] == ["declared", "wall_time", "other"]
 
 
 def test_no_more_is_drawn_than_a_page_can_carry() -> None:
     many = [metric(f"m{number}", [1.123456789, *range(999)]) for number in range(200)]
-    drawn = plots.of_runs({"metrics": many})
-    assert 0 < sum(len(plot["values"]) for plot in drawn) <= plots.POINTS
-    assert len(drawn) <= plots.MOST
+    drawn = plot_data.of_runs({"metrics": many})
+    assert 0 < sum(len(plot["values"]) for plot in drawn) <= plot_data.POINTS
+    assert len(drawn) <= plot_data.MOST
     assert drawn[0]["values"][0] == [0, 1.12346, "clean"]
 
 
 def test_plots_beside_each_other_have_a_group_for_every_inspection() -> None:
     compared = {"inspections": [{"label": "A"}, {"label": "B"}], "metrics": [{"path": "x"}, {"path": "gone"}]}
-    drawn = plots.beside(compared, [{"metrics": [metric("x", [1, 2])]}, None])
+    drawn = plot_data.beside(compared, [{"metrics": [metric("x", [1, 2])]}, None])
     groups = [{"label": "A", "values": [1, 2]}, {"label": "B", "values": []}]
     assert drawn == [{"path": "x", "unit": None, "groups": groups}]
 

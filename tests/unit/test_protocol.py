@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from amun import gate, metrics, protocol
+from amun.telemetry import metrics
+from amun.web import edge, http_protocol
 from tests.conftest import wait_until
-from tests.guarded import Guarded
+from tests.support.service_with_keys import Guarded
 
 LIMIT = 128 * 1024
 """Bytes that a submission may have here."""
@@ -24,7 +25,7 @@ LIMIT = 128 * 1024
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a service that asks nobody who they are."""
     guarded = Guarded(tmp_path_factory.mktemp("service"), auth="none", request_limit=LIMIT)
-    config = uvicorn.Config(guarded.app, http=protocol.Protocol, log_config=None, lifespan="on")
+    config = uvicorn.Config(guarded.app, http=http_protocol.Protocol, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         number: int = listening.getsockname()[1]
@@ -82,7 +83,7 @@ def test_a_request_in_small_pieces_is_answered(port: int) -> None:
     ],
 )
 def test_who_takes_too_long_to_ask_is_left(port: int, monkeypatch: pytest.MonkeyPatch, parts: list[bytes]) -> None:
-    monkeypatch.setattr(protocol, "PATIENCE", 0.3)
+    monkeypatch.setattr(http_protocol, "PATIENCE", 0.3)
     told = answers(port, *parts)
     if b"keep-alive" in b"".join(parts):
         assert told.pop(0)[0] == 200
@@ -155,7 +156,7 @@ def test_large_bodies_are_held_in_limited_number_and_small_ones_always(port: int
     sized = post(part, f"Content-Length: {LIMIT}")
     pieces = post(b"%x\r\n%b\r\n" % (len(part), part), "Transfer-Encoding: chunked")
     large = post(b"[" + b" " * (LIMIT - 2) + b"]", f"Content-Length: {LIMIT}", "Connection: close")
-    unfinished = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(gate.TOGETHER)]
+    unfinished = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(edge.TOGETHER)]
     try:
         assert {status for status, _ in answers(port, large)} == {400}
         for connection in unfinished:
@@ -182,7 +183,7 @@ def test_large_bodies_are_held_in_limited_number_and_small_ones_always(port: int
 
 def test_a_client_that_leaves_amid_its_body_is_no_failure(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[Exception] = []
-    monkeypatch.setattr("amun.answers._log", logged.append)
+    monkeypatch.setattr("amun.web.error_responses._log", logged.append)
     before = counted()
     for header in ("Transfer-Encoding: chunked", "Content-Length: 1000"):
         with socket.create_connection(("127.0.0.1", port)) as connection:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun import contract
-from amun.measurements import kernel
-from amun.measurements.quality import Thresholds, assess
+from amun.runs import kernel_counters
+from amun.runs.disturbance import Thresholds, assess
 from amun.settings import Settings
+from amun.validation import schema as contract
 
 RECORDED = sorted((Path(__file__).parent.parent / "cases" / "kernel").glob("*.json"))
 """Real runs on a machine with two CPUs and control groups of version 1."""
@@ -71,7 +71,7 @@ def causes(counted: dict[str, Any], usage: dict[str, Any] | None = None, **thres
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.stem)
 def test_a_real_run_is_judged_as_whoever_recorded_it_knows(case: Path) -> None:
     recorded = json.loads(case.read_text())
-    quality, reasons = assess(kernel.parse(recorded["kernel"]), recorded["usage"], None, Thresholds())
+    quality, reasons = assess(kernel_counters.parse(recorded["kernel"]), recorded["usage"], None, Thresholds())
     assert (quality, [reason["reason"] for reason in reasons]) == (recorded["quality"], recorded["reasons"])
     assert case.stem.partition("-")[0] == {"clean": "quiet", "unknown": "busy"}.get(quality) or reasons
 
@@ -100,10 +100,12 @@ def test_files_of_the_kernel_become_numbers() -> None:
         "frequency": "2445430\n",
         "thermal_throttles": "1 0 2 0",
     }
-    assert kernel.snapshot(texts) == {
+    assert kernel_counters.snapshot(texts) == {
         "monotonic": 26825.709429,
         "cpus": 7,
-        "ticks": dict(zip(kernel.TICKS, (2090057, 75378, 873990, 2168436, 41939, 0, 28443, 54666), strict=True)),
+        "ticks": dict(
+            zip(kernel_counters.TICKS, (2090057, 75378, 873990, 2168436, 41939, 0, 28443, 54666), strict=True)
+        ),
         "switches": 157828508,
         "load": [1.14, 2.71, 3.45],
         "pressure": {"io": {"some": 704930458, "full": 256036924}},
@@ -132,7 +134,7 @@ def test_groups_of_version_1_count_in_nanoseconds_and_minus_one_is_no_limit() ->
         "/proc/uptime": "26761.87 21607.93\n",
         "frequency": "cpu MHz\t\t: 2445.430",
     }
-    assert kernel.snapshot(texts) == {
+    assert kernel_counters.snapshot(texts) == {
         "monotonic": 26761.87,
         "cgroup": {
             "usage_us": 79799,
@@ -153,7 +155,7 @@ ACCOUNTS = st.fixed_dictionaries({}, optional={"before": SNAPSHOTS, "after": SNA
 
 @given(ACCOUNTS, st.dictionaries(st.sampled_from(list(ONE_THREAD)), st.none() | st.floats(0, 1e300) | st.integers()))
 def test_whatever_is_forged_breaks_nothing(account: Any, usage: dict[str, Any]) -> None:
-    counted = kernel.parse(account)
+    counted = kernel_counters.parse(account)
     quality, reasons = assess(counted, usage, None, Thresholds())
     report = {"quality": quality, "reasons": reasons, "kernel": counted}
     schema = contract.schema("Report")["properties"]

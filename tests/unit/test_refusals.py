@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from amun import clock, doctor, status
-from amun.controller import Controller
-from amun.engines.podman import facts, files
-from amun.engines.podman.command import Podman
+from amun.application.controller import Controller
 from amun.engines.podman.engine import PodmanEngine
-from amun.engines.podman.store import Declared, Store
+from amun.engines.podman.host import facts
+from amun.engines.podman.podman_cli import Podman
+from amun.engines.podman.state import files
+from amun.engines.podman.state.store import Declared, Store
 from amun.errors import AmunError, EngineUnavailable, Rejected
-from amun.inspection import BuildState, Inspection
+from amun.model import status, timestamps
+from amun.model.inspection import BuildState, Inspection
+from amun.model.specification import Specification
+from amun.processes import doctor
 from amun.settings import Settings
-from amun.specification import Specification
-from tests.archives import MemoryEngine
+from tests.support.archive_doubles import MemoryEngine
 
 Stub = Callable[[str, int], str]
 
@@ -227,11 +229,13 @@ def test_what_waits_for_a_podman_that_was_broken_before_the_controller_came_ends
     monkeypatch.setenv("PATH", str(Path(stub("Error: driver not supported\n", 125)).parent))
     settings = Settings(state_dir=tmp_path / "state", engine="podman")
     store, specification = Store(settings.state_dir), Specification.from_document({"base": "debian:12", "script": "a"})
-    waiting = Inspection("inspection-" + "a" * 16, specification, "0" * 64, "sha256:" + "a" * 64, clock.now())
+    waiting = Inspection("inspection-" + "a" * 16, specification, "0" * 64, "sha256:" + "a" * 64, timestamps.now())
     build = store.new_build(waiting, {"Dockerfile": b"FROM x\n"})
     store.declare(Declared(waiting, build, cached=False), b"a")
     if built:
-        store.keep_build(build, BuildState("terminated", "succeeded", image="localhost/a", finished_at=clock.now()))
+        store.keep_build(
+            build, BuildState("terminated", "succeeded", image="localhost/a", finished_at=timestamps.now())
+        )
     engine = PodmanEngine(settings)
     for patience, over in ((3600, False), (0, True)):
         controller = Controller(engine, patience)

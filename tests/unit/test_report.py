@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amun import contract
-from amun.framing import Frame
-from amun.measurements.quality import Thresholds
-from amun.report import USAGE, Outcome, Verdict, assemble, parse_object, parse_os_release, verdict
-from amun.specification import Hardware
+from amun.model.specification import Hardware
+from amun.runs.disturbance import Thresholds
+from amun.runs.log_frames import Frame
+from amun.runs.report import USAGE, Outcome, Verdict, assemble, parse_object, parse_os_release, verdict
+from amun.validation import schema
 
 SHA = "ab" * 32
 TYPES = {
@@ -75,7 +75,7 @@ def report(account=ACCOUNT, outcome=None, hardware=None, **output):
 
 
 def check(found):
-    assert [error.message for error in contract.validator("Report").iter_errors(found)] == []
+    assert [error.message for error in schema.validator("Report").iter_errors(found)] == []
     assert set(found) == set(TYPES)
     assert [name for name, kind in TYPES.items() if not isinstance(found[name], kind)] == []
     assert list(found["usage"]) == list(USAGE)

@@ -21,12 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amun.runner
-from amun import clock
-from amun.framing import frame
-from amun.measurements import kernel
-from amun.report import Outcome, assemble
+from amun.model import timestamps
+from amun.runs import kernel_counters
+from amun.runs.log_frames import frame
+from amun.runs.report import Outcome, assemble
 
-PROGRAMS = Path(amun.runner.__file__).parent
+PROGRAMS = Path(amun.runs.programs.__file__).parent
 PYTHON = [sys.executable, "-I", "-S", "-B", str(PROGRAMS / "runner.py")]
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash"]}
 FOUND = {name: command for name, command in SHELLS.items() if shutil.which(command[0])}
@@ -173,7 +173,7 @@ def test_all_of_getrusage_is_reported_where_there_is_python(run):
 def test_what_the_kernel_counts_is_reported_as_it_was_before_the_script_and_after(run, runner):
     found = run(runner, "#!/bin/sh\nsleep 0.3").report
     assert set(found["kernel"]) == {"before", "after"}
-    before, after = kernel.parse(found["kernel"]).values()
+    before, after = kernel_counters.parse(found["kernel"]).values()
     assert 0.25 < after["monotonic"] - before["monotonic"] < 5
     assert before["cpus"] == after["cpus"] == os.sysconf("SC_NPROCESSORS_ONLN")
     assert sum(after["ticks"].values()) > sum(before["ticks"].values())
@@ -183,7 +183,7 @@ def test_what_the_kernel_counts_is_reported_as_it_was_before_the_script_and_afte
 
 def test_python_tells_what_the_script_itself_waited_for(run):
     found = run(PYTHON, "#!/bin/sh\ni=0; while [ $i -lt 90000 ]; do i=$((i + 1)); done").report
-    before, after = kernel.parse(found["kernel"]).values()
+    before, after = kernel_counters.parse(found["kernel"]).values()
     assert "script" not in before
     if Path("/proc/self/schedstat").exists():
         assert after["script"]["running_ns"] / 1e9 == pytest.approx(processor_time(found), abs=0.05)
@@ -191,8 +191,8 @@ def test_python_tells_what_the_script_itself_waited_for(run):
 
 def test_what_a_script_leaves_behind_is_no_part_of_its_time(run):
     found = run(PYTHON, "#!/bin/sh\nsleep 60 &\n")
-    before, after = kernel.parse(found.report["kernel"]).values()
-    started, ended = (clock.seconds(found.report[f"{name}_datetime"]) for name in ("start", "end"))
+    before, after = kernel_counters.parse(found.report["kernel"]).values()
+    started, ended = (timestamps.seconds(found.report[f"{name}_datetime"]) for name in ("start", "end"))
     drained = 0.5
     assert after["monotonic"] - before["monotonic"] < found.seconds - drained
     assert ended - started < found.seconds - drained

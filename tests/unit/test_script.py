@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from amun import addresses, script
+from amun.application import public_addresses, script_source
 from amun.errors import InvalidSpecification
 from amun.settings import Settings
 
@@ -123,7 +123,7 @@ CLOSED = Settings(script_timeout=0.5)
 def refusal(text: str, settings: Settings) -> str:
     """What a caller is told of a script that is refused."""
     with pytest.raises(InvalidSpecification) as caught:
-        script.read(text, settings)
+        script_source.read(text, settings)
     (problem,) = caught.value.details
     assert problem.path == "script"
     return problem.message
@@ -134,16 +134,16 @@ def refusal(text: str, settings: Settings) -> str:
     ["echo http://example.org/", "#!/bin/sh\nhttp://example.org/x\n", "http: //x", "", "true", "a\r\nb\té$HOME\\"],
 )
 def test_a_script_that_is_no_url_is_what_runs(text: str) -> None:
-    assert script.read(text, CLOSED) == text.encode()
+    assert script_source.read(text, CLOSED) == text.encode()
 
 
 def test_a_script_at_a_url_runs_byte_for_byte(server: Server) -> None:
-    assert script.read(server.url("script"), OPEN) == SCRIPT
-    assert script.read(f"  {server.url('script')}\n", OPEN) == SCRIPT
+    assert script_source.read(server.url("script"), OPEN) == SCRIPT
+    assert script_source.read(f"  {server.url('script')}\n", OPEN) == SCRIPT
 
 
 def test_redirects_are_followed_a_few_times(server: Server) -> None:
-    assert script.read(server.url("hops/4"), OPEN) == SCRIPT
+    assert script_source.read(server.url("hops/4"), OPEN) == SCRIPT
     assert "5 redirects" in refusal(server.url("hops/5"), OPEN)
 
 
@@ -161,7 +161,7 @@ def test_a_redirect_to_another_scheme_is_refused(server: Server, target: str) ->
 def test_this_machine_is_not_asked_for_scripts_unless_that_is_allowed(server: Server, host: str) -> None:
     assert refusal(server.url("script", host), CLOSED) == "cannot be fetched: its host is not public"
     assert server.asked == []
-    assert script.read(server.url("script", host), OPEN) == SCRIPT
+    assert script_source.read(server.url("script", host), OPEN) == SCRIPT
 
 
 @pytest.mark.parametrize(
@@ -191,18 +191,18 @@ def test_who_asks_whether_a_script_would_be_taken_hears_what_is_said_of_it(serve
             return exc.details[0].message
         return None
 
-    assert told(script.check, CLOSED) == told(script.read, CLOSED)
+    assert told(script_source.check, CLOSED) == told(script_source.read, CLOSED)
     server.asked.clear()
     if "{port}" in text and "[::1]" not in text:
-        assert told(script.check, OPEN) is None
+        assert told(script_source.check, OPEN) is None
     assert server.asked == []
 
 
 def test_a_redirect_to_a_private_address_is_refused_before_anything_is_asked_there(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "is_public", lambda host: host == "127.0.0.1")  # as if this one were
-    assert script.read(server.url("script"), CLOSED) == SCRIPT
+    monkeypatch.setattr(script_source, "is_public", lambda host: host == "127.0.0.1")  # as if this one were
+    assert script_source.read(server.url("script"), CLOSED) == SCRIPT
     inner = server.url("script", "127.0.0.2")
     assert "not public" in refusal(server.url(f"to/{inner}"), CLOSED)
     assert [headers["Host"] for _, headers in server.asked] == [f"127.0.0.1:{server.server_port}"] * 2
@@ -252,7 +252,7 @@ def test_a_redirect_to_a_private_address_is_refused_before_anything_is_asked_the
     ],
 )
 def test_only_addresses_of_the_internet_are_public(host: str, public: bool) -> None:
-    assert addresses.is_public(host) is public
+    assert public_addresses.is_public(host) is public
 
 
 def test_nobody_learns_what_listens_on_an_address_that_is_not_public(server: Server) -> None:
@@ -296,8 +296,8 @@ def test_of_several_addresses_only_the_public_ones_are_asked(server: Server, mon
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
-    monkeypatch.setattr(script, "is_public", lambda host: host == "127.0.0.1")
-    assert script.read(server.url("script", "several.example.org"), CLOSED) == SCRIPT
+    monkeypatch.setattr(script_source, "is_public", lambda host: host == "127.0.0.1")
+    assert script_source.read(server.url("script", "several.example.org"), CLOSED) == SCRIPT
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 500])
@@ -306,7 +306,7 @@ def test_an_answer_that_is_an_error_is_named(server: Server, code: int) -> None:
 
 
 def test_a_script_may_be_as_large_as_the_limit_and_no_larger(server: Server) -> None:
-    assert len(script.read(server.url("size/100000"), OPEN)) == 100_000
+    assert len(script_source.read(server.url("size/100000"), OPEN)) == 100_000
     assert "more than 100000 bytes" in refusal(server.url("size/100001"), OPEN)
 
 
@@ -331,7 +331,7 @@ def test_a_host_that_does_not_answer_is_said_to_be_so() -> None:
 @pytest.mark.parametrize("url", ["http://", "http:///x", "http://a b/", "https://[::1/x", "http://x:99999999/"])
 def test_a_url_that_is_none_is_refused_or_taken_as_a_script(url: str) -> None:
     try:
-        assert script.read(url, OPEN) == url.encode()
+        assert script_source.read(url, OPEN) == url.encode()
     except InvalidSpecification as refused:
         (problem,) = refused.details
         assert problem.path == "script"
@@ -350,6 +350,6 @@ def test_passwords_of_the_machine_are_not_sent_along(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    script.read(server.url("script"), OPEN)
+    script_source.read(server.url("script"), OPEN)
     (_, headers), *_ = server.asked
     assert "Authorization" not in headers

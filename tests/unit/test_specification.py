@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amun import rules
 from amun.errors import InvalidSpecification
-from amun.specification import Defaults, File, Gpu, Hardware, Metric, Python, Requests, Specification, problems
+from amun.model.specification import Defaults, File, Gpu, Hardware, Metric, Python, Requests, Specification, problems
+from amun.validation import rules
 
 CASES = sorted((Path(__file__).parent.parent / "cases").glob("*.json"))
 SHA = "sha256:" + "0" * 64

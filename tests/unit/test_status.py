@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from amun import status
-from amun.controller import Step, next_step
-from amun.inspection import BuildState, Inspection, ItemState, Observation
-from amun.specification import Specification
+from amun.application.controller import Step, next_step
+from amun.model import status
+from amun.model.inspection import BuildState, Inspection, ItemState, Observation
+from amun.model.specification import Specification
 
 CREATED = "2026-01-01T00:00:00.000000Z"
 LATER = "2026-01-01T00:01:00.000000Z"

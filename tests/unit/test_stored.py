@@ -14,17 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amun import status, stored
+from amun.application.inspections import Inspections
 from amun.archive import documents
-from amun.auth.base import ANYBODY
-from amun.engines.podman import files
+from amun.auth.callers import ANYBODY
 from amun.engines.podman.engine import PodmanEngine
-from amun.engines.podman.store import Declared, Store
+from amun.engines.podman.state import files
+from amun.engines.podman.state.store import Declared, Store
 from amun.errors import AmunError, ArchiveUnavailable, Conflict
-from amun.inspection import BuildState, Inspection, ItemState, Observation, Submission
-from amun.inspections import Inspections
+from amun.model import codec, status
+from amun.model.inspection import BuildState, Inspection, ItemState, Observation, Submission
+from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.specification import Specification
 
 MOMENT = "2026-01-01T00:00:00.000000Z"
 DOCUMENT = {"base": "debian:12", "script": "true", "batch_size": 2, "metrics": [{"path": "a.b"}]}
@@ -197,7 +197,7 @@ def test_a_link_to_nowhere_is_no_key_that_was_never_used(world: World) -> None:
 
 
 def _forget() -> None:
-    from amun.engines.podman import store
+    from amun.engines.podman.state import store
 
     store._read_declared.cache_clear()  # records never change, so they are read once
 
@@ -237,10 +237,10 @@ def test_a_key_that_cannot_be_read_accepts_nothing_twice(world: World, content: 
 def test_states_are_restored_or_refused(document: Any) -> None:
     for kind in (BuildState, ItemState):
         try:
-            restored = stored.restore(kind, document)
+            restored = codec.restore(kind, document)
         except ValueError:
             continue
-        assert stored.restore(kind, asdict(restored)) == restored
+        assert codec.restore(kind, asdict(restored)) == restored
 
 
 def test_an_archive_s_damaged_document_is_refused_as_such(world: World) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from amun import timeline
-from amun.inspection import BuildState, Inspection, ItemState, Observation
-from amun.specification import Specification
+from amun.model import timeline
+from amun.model.inspection import BuildState, Inspection, ItemState, Observation
+from amun.model.specification import Specification
 
 
 def at(second: int) -> str:

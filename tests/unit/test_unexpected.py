@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import structlog
 
-from amun import status, unexpected
-from amun.controller import Controller
-from amun.engines.podman.container import Container
-from amun.inspection import Inspection
-from amun.unexpected import TRIES
-from tests.archives import MemoryEngine
+from amun.application import unexpected
+from amun.application.controller import Controller
+from amun.application.unexpected import TRIES
+from amun.engines.podman.runs.container import Container
+from amun.model import status
+from amun.model.inspection import Inspection
+from tests.support.archive_doubles import MemoryEngine
 
 
 class BuildsNot(MemoryEngine):

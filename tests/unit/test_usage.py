@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.engines.podman import precreate, usage
-from amun.engines.podman.command import Podman
-from amun.engines.podman.usage import UsageGuard
+from amun.engines.podman.podman_cli import Podman
+from amun.engines.podman.runs import oci_hook, usage
+from amun.engines.podman.runs.usage import UsageGuard
 from amun.pages import words
 
 MEBIBYTE = 1 << 20
@@ -39,18 +39,18 @@ def test_a_pod_has_always_the_same_user_in_the_range(pod: str, first: int) -> No
 @pytest.mark.parametrize("before", [None, [{"type": "RLIMIT_NPROC", "soft": 9, "hard": 9}]])
 def test_the_hook_sets_what_annotations_ask_for_and_leaves_the_rest(before: Any) -> None:
     process = {"rlimits": before}
-    precreate.limit_resources(process, {precreate.PROCESSES: "7", precreate.MEMORY: str(MEBIBYTE)})
+    oci_hook.limit_resources(process, {oci_hook.PROCESSES: "7", oci_hook.MEMORY: str(MEBIBYTE)})
     limits = {one["type"]: (one["soft"], one["hard"]) for one in process["rlimits"]}
     assert limits == {"RLIMIT_NPROC": (7, 7), "RLIMIT_DATA": (MEBIBYTE, MEBIBYTE)}
     untouched = {"rlimits": before}
-    precreate.limit_resources(untouched, {"other": "1"})
+    oci_hook.limit_resources(untouched, {"other": "1"})
     assert untouched == {"rlimits": before}
 
 
 def test_no_limit_is_above_what_this_process_may_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 100))
     process: dict[str, Any] = {}
-    precreate.limit_resources(process, {precreate.PROCESSES: "1000"})
+    oci_hook.limit_resources(process, {oci_hook.PROCESSES: "1000"})
     assert process["rlimits"] == [{"type": "RLIMIT_NPROC", "soft": 100, "hard": 100}]
     assert usage.ulimit("nproc", 1000) == "nproc=100:100"
     assert usage.ulimit("nproc", 50) == "nproc=50:50"

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from amun.controller import Controller
+from amun.application.controller import Controller
 from amun.engines.base import Queue
 from amun.engines.podman.engine import PodmanEngine
 from amun.errors import EngineUnavailable
-from amun.hosts import Names
+from amun.processes.controller_status import Vitals, serve
 from amun.settings import Settings
-from amun.vitals import Vitals, serve
+from amun.web.allowed_hosts import Names
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.rights import EVERYTHING
 from tests.conftest import ROOT, wait_until

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 import amun.runner
-from amun import dockerfile as amun_dockerfile
-from amun.specification import Specification, Variable
-from tests import standin
+from amun.environments import dockerfile as amun_dockerfile
+from amun.model.specification import Specification, Variable
 from tests.cluster.world import Latencies, World, nodes
 from tests.cluster.world.conditions import get_condition
 from tests.cluster.world.dockerfile import parse, variables
@@ -21,6 +20,7 @@ from tests.cluster.world.indexes import read, write
 from tests.cluster.world.processes import left
 from tests.cluster.world.stage import STREAM, Stage, eventually
 from tests.conftest import wait_until
+from tests.support import standin_base
 
 Document = dict[str, Any]
 
@@ -585,7 +585,7 @@ def test_variables_arrive_as_they_were_sent() -> None:
 def amun_build(stage: Stage, document: Document) -> str:
     """Build the environment of a specification, as Amun's engine has it built."""
     context = amun_dockerfile.context(
-        Specification.from_document({"base": standin.IMAGE, "script": "true", **document})
+        Specification.from_document({"base": standin_base.IMAGE, "script": "true", **document})
     )
     arguments = [{"name": name, "value": value} for name, value in amun_dockerfile.build_arguments(context).items()]
     encoded = {name: base64.b64encode(content).decode() for name, content in context.items() if name != "Dockerfile"}
@@ -599,7 +599,7 @@ def amun_build(stage: Stage, document: Document) -> str:
 
 def test_an_environment_of_amun_is_built_and_its_runs_find_what_is_in_it(stage: Stage) -> None:
     document = {
-        "packages": [standin.slow(1)],
+        "packages": [standin_base.slow(1)],
         "python_packages": ["six"],
         "files": [{"path": "/home/amun/data/a.txt", "content": "content\n"}],
         "environment": [{"name": "LINES", "value": "one\n'two' $HOME\n"}],
@@ -608,7 +608,7 @@ def test_an_environment_of_amun_is_built_and_its_runs_find_what_is_in_it(stage: 
     wait_until(lambda: "1 to go" in built(stage, name), 20)
     assert stage.store.get("Build", name)["status"]["phase"] in ("Pending", "Running")
     digest = stage.until("Build", name, "Complete")["status"]["output"]["to"]["imageDigest"]
-    assert len(standin.tokens(built(stage, name))) == 1
+    assert len(standin_base.tokens(built(stage, name))) == 1
     repository = stage.store.get("ImageStream", STREAM)["status"]["dockerImageRepository"]
     told = 'printf %s "$LINES"; cat data/a.txt; case $PATH in /opt/amun/venv/bin:/usr/local/sbin:*) echo path; esac'
     container = {"name": "run", "image": f"{repository}@{digest}", "command": ["sh", "-c", told]}
@@ -619,7 +619,7 @@ def test_an_environment_of_amun_is_built_and_its_runs_find_what_is_in_it(stage: 
 
 
 def test_a_package_that_is_not_to_be_had_fails_the_build_as_it_would(stage: Stage) -> None:
-    package = standin.missing()
+    package = standin_base.missing()
     name = amun_build(stage, {"packages": [package]})
     assert outcome(stage, name) == ("Failed", "DockerBuildFailed", "Dockerfile build strategy has failed.")
     printed = built(stage, name)
@@ -632,8 +632,8 @@ def test_a_package_that_is_not_to_be_had_fails_the_build_as_it_would(stage: Stag
 
 
 def test_programs_of_amun_run_as_in_a_container(stage: Stage) -> None:
-    programs = Path(amun.runner.__file__).parent
-    files = {name: (programs / name).read_text() for name in amun.runner.PROGRAMS}
+    programs = Path(amun.runs.programs.__file__).parent
+    files = {name: (programs / name).read_text() for name in amun.runs.programs.PROGRAMS}
     data = {**files, "script": "#!/bin/sh\necho $HOME; echo err >&2; exit 3\n"}
     stage.store.create("ConfigMap", {"metadata": {"name": "runner"}, "data": data})
     mounts = [{"name": "amun", "mountPath": "/amun"}, {"name": "hwinfo", "mountPath": "/home/amun/hwinfo"}]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ...auth import choice
-from ...auth.cluster import NEEDED
-from ...errors import EngineUnavailable
-from ...settings import Settings
-from ..podman.outcome import Check
-from . import place, rights
-from .cluster import BUILDING, Cluster
-from .rights import Right, Rights
+from amun.auth import configuration as choice
+from amun.auth.token_review import NEEDED
+from amun.engines.kubernetes import connection, rights
+from amun.engines.kubernetes.api_client import BUILDING, Cluster
+from amun.engines.kubernetes.rights import Right, Rights
+from amun.engines.podman.host.outcome import Check
+from amun.errors import EngineUnavailable
+from amun.settings import Settings
 
 LIMITS = Check(
     "limits",
@@ -40,7 +40,7 @@ LOGS = Check(
 def look(settings: Settings) -> list[Check]:
     """All that can be told, most important first."""
     try:
-        found = place.find(settings)
+        found = connection.find(settings)
         cluster = Cluster(found, settings.cluster_timeout)
         lacks = cluster.lacks()
     except EngineUnavailable as exc:

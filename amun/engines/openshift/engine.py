@@ -18,32 +18,37 @@ from typing import Any
 from cachetools import LRUCache, TTLCache, cachedmethod
 from openshift.dynamic import Resource
 
-from ... import buildlog, clock, framing, metrics, report, status
-from ...allowance import Allowance
-from ...errors import EngineUnavailable, InspectionNotFound
-from ...inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
-from ...logs import logger
-from ...masking import Mask
-from ...settings import Settings
-from ...specification import Hardware
-from ..base import Engine, Queue, check_item
-from . import builds, items, kinds, logs, lost, names, nodes, records, rights
-from .cache import Document
-from .cluster import Changed, Cluster, NotFound, Refused, connect
-from .declarations import Declarations, check_id
-from .environments import Environments
+from amun.engines.base import Engine, Queue, check_item
+from amun.engines.kubernetes import deleted_pods, kinds, logs, names, nodes, pod_states, records, rights
+from amun.engines.kubernetes.api_client import Changed, Cluster, NotFound, Refused, connect
+from amun.engines.kubernetes.index import Index
+from amun.engines.kubernetes.informer import Document
+from amun.engines.kubernetes.jobs import Jobs, built
+from amun.engines.kubernetes.nodes import Placement
+from amun.engines.kubernetes.records import Final, Reason, Record
+from amun.engines.kubernetes.retention import Retention
+from amun.engines.kubernetes.start_deadline import Patience
+from amun.engines.kubernetes.turns import Turns
+from amun.environments import build_log as buildlog
+from amun.environments.allowance import Allowance
+from amun.environments.masking import Mask
+from amun.errors import EngineUnavailable, InspectionNotFound
+from amun.model import status, timestamps
+from amun.model.inspection import Accepted, BuildState, Inspection, Node, Observation, Submission
+from amun.model.specification import Hardware
+from amun.runs import log_frames, report
+from amun.settings import Settings
+from amun.telemetry import metrics
+from amun.telemetry.logs import logger
+
+from . import build_states
+from .build_config_builder import Environments
 from .forgetting import Forgetting
-from .images import Images, Unusable
-from .index import Index
-from .jobs import Jobs, built
+from .image_streams import Images, Unusable
 from .logins import Logins
-from .nodes import Placement
-from .observing import observe
-from .patience import Patience
-from .records import Final, Reason, Record
-from .retention import Retention
-from .turns import Turns
-from .views import Asking, Snapshot, View, Watching
+from .observation import observe
+from .readers import Asking, Snapshot, View, Watching
+from .record_store import Declarations, check_id
 
 TOGETHER = 100
 """Inspections that are looked at by one set of requests: their names have to fit into an address."""
@@ -199,7 +204,7 @@ class OpenShiftEngine(Engine):
     def observe(self, inspection_id: str) -> Observation:
         check_id(inspection_id)
         found = observe(self._view, inspection_id, self._settings.attempts)
-        if self._watching is None or not any(item.message == lost.MESSAGE for item in found.items):
+        if self._watching is None or not any(item.message == deleted_pods.MESSAGE for item in found.items):
             return found
         return observe(self._asking, inspection_id, self._settings.attempts)  # a cache may only be late
 
@@ -237,13 +242,17 @@ class OpenShiftEngine(Engine):
     ) -> logs.Changes:
         return logs.Changes(lambda: self.cluster.watch(kind, selector, idle=logs.SILENCE), matters)
 
-    def _build_of(self, record: Record) -> builds.Document | None:
-        return builds.decisive(self._view.builds(record.environment), record.inspection)
+    def _build_of(self, record: Record) -> build_states.Document | None:
+        return build_states.decisive(self._view.builds(record.environment), record.inspection)
 
     def _kept_log(self, record: Record) -> bytes | None:
         """What was kept of the log of a Build that Amun has ended, whose pod went with it, or that had passwords."""
         last = self._build_of(record)
-        if last is None or builds.ongoing(last) or (builds.stopped(last) is None and not record.inspection.private):
+        if (
+            last is None
+            or build_states.ongoing(last)
+            or (build_states.stopped(last) is None and not record.inspection.private)
+        ):
             return None
         return self._environments.kept_log(last["metadata"]["name"])
 
@@ -255,20 +264,22 @@ class OpenShiftEngine(Engine):
             observation = self.observe(inspection_id)
             return status.verdict(observation).over or observation.items[item].outcome is not None
 
-        changes = self._changes(kinds.PODS, f"{names.INSPECTION}={inspection_id}", lambda pod: items.index(pod) == item)
+        changes = self._changes(
+            kinds.PODS, f"{names.INSPECTION}={inspection_id}", lambda pod: pod_states.index(pod) == item
+        )
         return logs.as_cri(logs.follow(opened, over, changes) if follow else logs.read(opened))
 
     def _item_log(self, inspection_id: str, item: int, following: bool) -> logs.Answer | None:
         pod = self._pod(inspection_id, item)
         if pod is None:
             return None
-        query = {"container": items.CONTAINER, "timestamps": "true"} | ({"follow": "true"} if following else {})
+        query = {"container": pod_states.CONTAINER, "timestamps": "true"} | ({"follow": "true"} if following else {})
         return logs.unless_waiting(
             lambda: self.cluster.open(kinds.PODS, pod["metadata"]["name"], "log", idle=logs.SILENCE, **query)
         )
 
-    def _pod(self, inspection_id: str, item: int) -> items.Pod | None:
-        return items.decisive([pod for pod in self._view.pods(inspection_id) if items.index(pod) == item])
+    def _pod(self, inspection_id: str, item: int) -> pod_states.Pod | None:
+        return pod_states.decisive([pod for pod in self._view.pods(inspection_id) if pod_states.index(pod) == item])
 
     def report(self, inspection_id: str, item: int) -> dict[str, Any] | None:
         observation = self.observe(inspection_id)
@@ -277,10 +288,10 @@ class OpenShiftEngine(Engine):
         if pod is None:
             return None
         inspection = observation.inspection
-        frames = framing.frames(logs.as_cri(logs.read(functools.partial(self._item_log, inspection_id, item))))
+        frames = log_frames.frames(logs.as_cri(logs.read(functools.partial(self._item_log, inspection_id, item))))
         return report.assemble(
-            items.account(pod, frames),
-            items.outcome(pod),
+            pod_states.account(pod, frames),
+            pod_states.outcome(pod),
             inspection.script_sha256 or "",
             inspection.specification.run.requests.hardware,
             self._settings.report_limit,
@@ -290,7 +301,7 @@ class OpenShiftEngine(Engine):
 
     def cancel(self, inspection_id: str) -> None:
         if self._record(inspection_id).cancelled_at is None:
-            self._declarations.cancel(inspection_id, clock.now())
+            self._declarations.cancel(inspection_id, timestamps.now())
 
     def delete(self, inspection_id: str) -> None:
         self._declarations.delete(inspection_id)
@@ -337,10 +348,10 @@ class OpenShiftEngine(Engine):
     def build(self, inspection: Inspection) -> None:
         record = self._record(inspection.id)
         there = self._view.builds(record.environment)
-        last = builds.newest(there)
-        if last is not None and builds.phase(last) in ("New", "Pending"):
+        last = build_states.newest(there)
+        if last is not None and build_states.phase(last) in ("New", "Pending"):
             return self._give_up(record, last)
-        if last is not None and builds.ongoing(last):
+        if last is not None and build_states.ongoing(last):
             return self._patience.over_with(record)
         if not self._place_for_build() or not self._turns_to_build.has(inspection.id):
             return
@@ -353,7 +364,7 @@ class OpenShiftEngine(Engine):
 
     def _refuse(self, record: Record, why: Unusable) -> None:
         """Let the build of an inspection have failed, without having begun."""
-        reason = records.Waiting(why.reason, str(why), since=clock.now())
+        reason = records.Waiting(why.reason, str(why), since=timestamps.now())
         self.cluster.patch(kinds.CONFIG_MAPS, record.inspection.id, records.refused(reason))
         logger.info("base image is refused", reason=why.reason)
 
@@ -361,16 +372,20 @@ class OpenShiftEngine(Engine):
         limit = self._settings.max_builds
         if not limit or self._watching is None:
             return True
-        return sum(map(builds.ongoing, self._watching.all_builds())) + self._environments.asked() < limit
+        return sum(map(build_states.ongoing, self._watching.all_builds())) + self._environments.asked() < limit
 
-    def _give_up(self, record: Record, build: builds.Document) -> None:
+    def _give_up(self, record: Record, build: build_states.Document) -> None:
         """End a Build that could not start in time, be it that its pod could not even be made."""
         pods = self._view.build_pods(build["metadata"]["name"])
-        before = [one for one in self._view.builds(record.environment) if builds.number(one) < builds.number(build)]
-        if not pods and any(map(builds.ongoing, before)):
+        before = [
+            one
+            for one in self._view.builds(record.environment)
+            if build_states.number(one) < build_states.number(build)
+        ]
+        if not pods and any(map(build_states.ongoing, before)):
             return  # it only waits for its turn
         reason = self._patience.over(record, build, pods)
-        if reason is not None and builds.stopped(build) is None:
+        if reason is not None and build_states.stopped(build) is None:
             self._environments.stop(build, reason.reason, reason.message)
 
     def run(self, inspection: Inspection) -> None:
@@ -379,7 +394,7 @@ class OpenShiftEngine(Engine):
         if record.stopped is not None:
             return self._jobs.stop(record, jobs, pods, running=False)
         self._jobs.note(record, jobs)
-        if not jobs and lost.ALL not in record.made:
+        if not jobs and deleted_pods.ALL not in record.made:
             if self._turns_to_run.has(inspection.id):
                 with self._turns_to_run.taken(inspection.id), self._patience.noting(record):
                     self._jobs.start(record, self.observe(inspection.id).build)
@@ -388,13 +403,13 @@ class OpenShiftEngine(Engine):
             return self._without_image(record, jobs, pods)
         if pods:
             self._patience.over_with(record)
-        lacking = items.taken_away(inspection, pods, jobs, record.made, self._settings.attempts)
+        lacking = pod_states.taken_away(inspection, pods, jobs, record.made, self._settings.attempts)
         if lacking and self._turns_to_run.has(inspection.id):
             with self._turns_to_run.taken(inspection.id):
                 self._run_again(inspection)
         for job in jobs:
             own = [pod for pod in pods if job["metadata"]["uid"] in _owners(pod)]
-            reason = None if lost.over(job) else self._patience.over(record, job, own)
+            reason = None if deleted_pods.over(job) else self._patience.over(record, job, own)
             if reason is not None:
                 return self._patience.give_up(record, reason)
 
@@ -405,12 +420,12 @@ class OpenShiftEngine(Engine):
         """
         record, jobs = self._asking.record(inspection.id), self._asking.jobs(inspection.id)
         pods = self._asking.pods(inspection.id)
-        going = [job for job in jobs if not lost.over(job)]
+        going = [job for job in jobs if not deleted_pods.over(job)]
         if any(job["metadata"]["name"] == inspection.id for job in going):
             return
-        alone = [pod for pod in pods if not items.terminated(pod) and not _owners(pod) & _uids(going)]
+        alone = [pod for pod in pods if not pod_states.terminated(pod) and not _owners(pod) & _uids(going)]
         room = inspection.specification.parallelism - len(going) - len(alone)
-        wanted = items.taken_away(inspection, pods, jobs, record.made, self._settings.attempts)
+        wanted = pod_states.taken_away(inspection, pods, jobs, record.made, self._settings.attempts)
         build = observe(self._asking, inspection.id, self._settings.attempts).build
         for item, attempt in wanted[: max(0, room)]:
             with self._patience.noting(record):
@@ -418,22 +433,24 @@ class OpenShiftEngine(Engine):
 
     def _image_is_gone(self, record: Record, jobs: Sequence[Document], pods: Sequence[Document]) -> bool:
         """Whether pods wait for an image that cannot be had, and that is to be built again for this inspection."""
-        stuck, used = [pod for pod in pods if items.without_image(pod)], built(jobs)
+        stuck, used = [pod for pod in pods if pod_states.without_image(pod)], built(jobs)
         there = self._view.builds(record.environment)
-        last = builds.newest(there)
+        last = build_states.newest(there)
         if not stuck or used is None or last is None:
             return False
-        if used.image == builds.image(last) and builds.gone_at(last) is None:
-            waited = max(clock.between(pod["metadata"]["creationTimestamp"], clock.now()) or 0 for pod in stuck)
+        if used.image == build_states.image(last) and build_states.gone_at(last) is None:
+            waited = max(
+                timestamps.between(pod["metadata"]["creationTimestamp"], timestamps.now()) or 0 for pod in stuck
+            )
             if waited < IMAGE_WITHIN and self._environments.keeps(record.environment, used.image or ""):
                 return False
             self._environments.lost_image(last)
             return False  # the next look finds it noted
-        return used.image != builds.image(last) or builds.replaceable(there, record.inspection)
+        return used.image != build_states.image(last) or build_states.replaceable(there, record.inspection)
 
     def _without_image(self, record: Record, jobs: Sequence[Document], pods: Sequence[Document]) -> None:
         logger.warning("image is gone, building it again", environment=record.environment)
-        if any(map(items.begun, pods)):
+        if any(map(pod_states.begun, pods)):
             self._jobs.stop(record, jobs, pods, running=False)  # what is left is run by further Jobs
         else:
             self._jobs.begin_anew(record, jobs)
@@ -444,8 +461,12 @@ class OpenShiftEngine(Engine):
         if (inspection.items or record.defect is not None) and (cancelled or record.stopped is not None):
             jobs, pods = self._view.jobs(inspection.id), self._view.pods(inspection.id)
             self._jobs.stop(record, jobs, pods, running=cancelled)
-        last = builds.newest(self._view.builds(record.environment))
-        if last is not None and builds.ongoing(last) and record.environment not in self._wanted(but=inspection.id):
+        last = build_states.newest(self._view.builds(record.environment))
+        if (
+            last is not None
+            and build_states.ongoing(last)
+            and record.environment not in self._wanted(but=inspection.id)
+        ):
             self._stop_build(last)
 
     def _wanted(self, but: str = "") -> set[str]:
@@ -459,19 +480,19 @@ class OpenShiftEngine(Engine):
 
     def _spent(self, record: Record, build: BuildState) -> bool:
         """Whether nothing comes of an environment any more, now that an inspection is closed whose build ended so."""
-        last = builds.newest(self._view.builds(record.environment))
-        if last is None or builds.ongoing(last):
+        last = build_states.newest(self._view.builds(record.environment))
+        if last is None or build_states.ongoing(last):
             failed = build.outcome in ("failed", "error")
         else:
-            failed = builds.image(last) is None
+            failed = build_states.image(last) is None
         others = {one.inspection.id for one in self._waiting(record.environment)} - {record.inspection.id}
         return failed and all(self.observe(one).build.outcome is not None for one in others)
 
-    def _stop_build(self, build: builds.Document) -> None:
-        if builds.stopped(build) is None:
+    def _stop_build(self, build: build_states.Document) -> None:
+        if build_states.stopped(build) is None:
             with contextlib.suppress(NotFound):  # deleted with its last inspection
                 self._environments.failed(build["metadata"]["labels"][names.BUILD_CONFIG])
-            self._environments.stop(build, builds.CANCELLED, "Nobody waits for the build any more.")
+            self._environments.stop(build, build_states.CANCELLED, "Nobody waits for the build any more.")
 
     def give_up(self, inspection_id: str, reason: str, message: str) -> None:
         self.cluster.patch(kinds.CONFIG_MAPS, inspection_id, records.stopped(Reason(reason, message)))
@@ -492,7 +513,7 @@ class OpenShiftEngine(Engine):
         self._adopt(record)
         final, phase = Final(build, observation.items, stored), status.verdict(observation).phase
         try:
-            change = records.closed(record, at or clock.now(), final, phase)
+            change = records.closed(record, at or timestamps.now(), final, phase)
             self.cluster.patch(kinds.CONFIG_MAPS, inspection.id, change)
         except Changed:
             return  # changed since it was read; the next look goes by what it is then
@@ -500,15 +521,15 @@ class OpenShiftEngine(Engine):
 
     def _explained(self, inspection_id: str, build: BuildState) -> BuildState:
         """A failed build says why by its whole log; the Build itself has but its last lines."""
-        if build.outcome != "failed" or build.reason in builds.OWN_REASONS:
+        if build.outcome != "failed" or build.reason in build_states.OWN_REASONS:
             return build
         try:
             text = b"".join(self.build_log(inspection_id)).decode(errors="replace")
         except EngineUnavailable:
-            if (clock.between(build.finished_at, clock.now()) or logs.WITHIN) < logs.WITHIN:
+            if (timestamps.between(build.finished_at, timestamps.now()) or logs.WITHIN) < logs.WITHIN:
                 raise
             text = ""
-        return builds.explained(build, buildlog.failed_step(text)) if text else build
+        return build_states.explained(build, buildlog.failed_step(text)) if text else build
 
     def tend(self) -> None:
         self._turns_to_build.end()
@@ -516,7 +537,7 @@ class OpenShiftEngine(Engine):
         if self._watching is not None:
             self._adopt_some(self._watching.records())
             wanted = self._wanted()
-            for build in filter(builds.ongoing, self._watching.all_builds()):
+            for build in filter(build_states.ongoing, self._watching.all_builds()):
                 name = build["metadata"]["labels"].get(names.BUILD_CONFIG, "")
                 if names.generation(name) and name not in wanted:
                     self._stop_build(build)

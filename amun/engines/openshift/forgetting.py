@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 from cachetools import LRUCache
 
-from ...errors import EngineUnavailable
-from ...logs import logger
-from . import builds, logs
-from .cluster import NotFound
-from .environments import JUST_NOW, Environments
+from amun.engines.kubernetes import logs
+from amun.engines.kubernetes.api_client import NotFound
+from amun.errors import EngineUnavailable
+from amun.telemetry.logs import logger
+
+from . import build_states
+from .build_config_builder import JUST_NOW, Environments
 from .logins import Logins
 
 LOOK = 30.0
@@ -32,7 +34,9 @@ class Forgetting:
         self._unneeded: dict[str, float] = {}
         self._forgotten: LRUCache[str, bool] = LRUCache(FORGOTTEN)
 
-    def tend(self, known: set[str], wanted: set[str], builds_of: Callable[[str], Sequence[builds.Document]]) -> None:
+    def tend(
+        self, known: set[str], wanted: set[str], builds_of: Callable[[str], Sequence[build_states.Document]]
+    ) -> None:
         """Forget what is not needed. `known` are environments of inspections, `wanted` those that are waited for."""
         self._there |= known - self._forgotten.keys()
         if time.monotonic() >= self._next:
@@ -40,9 +44,9 @@ class Forgetting:
             self._there |= self._logins.environments()
         for name in sorted(self._there):
             there = builds_of(name)
-            last = builds.newest(there)
-            built = last is not None and builds.image(last) is not None
-            if any(map(builds.ongoing, there)) or (name in wanted and not built):
+            last = build_states.newest(there)
+            built = last is not None and build_states.image(last) is not None
+            if any(map(build_states.ongoing, there)) or (name in wanted and not built):
                 self._unneeded.pop(name, None)
             elif (built or self._is_given_up(name)) and self._keep_logs(name, there):
                 self._logins.forget(name)
@@ -67,7 +71,7 @@ class Forgetting:
             return False
         return time.monotonic() - since > JUST_NOW
 
-    def _keep_logs(self, name: str, there: Sequence[builds.Document]) -> bool:
+    def _keep_logs(self, name: str, there: Sequence[build_states.Document]) -> bool:
         """Keep the logs of an environment's Builds, masked. False while one cannot be read that may yet be."""
         words = self._logins.words(name)
         if words is None:

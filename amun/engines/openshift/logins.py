@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ... import logins
-from ...inspection import Inspection
-from ...logins import Login
-from . import kinds, names, records
-from .cluster import AlreadyThere, Cluster, NotFound
+from amun.engines.kubernetes import kinds, names, records
+from amun.engines.kubernetes.api_client import AlreadyThere, Cluster, NotFound
+from amun.environments import logins
+from amun.environments.logins import Login
+from amun.model.inspection import Inspection
 
 NETRC = "netrc"
 """The key of what the build reads."""

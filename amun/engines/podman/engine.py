@@ -11,24 +11,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import clock, image_names, logins, status
-from ...errors import Conflict, EngineUnavailable, InspectionNotFound, Rejected
-from ...inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
-from ...logs import logger
-from ...masking import Mask
-from ...settings import Settings
-from ..base import Engine, Queue, check_item
-from . import aliases, files, machine, tail
-from .bell import Bell
-from .builds import Builds
-from .command import Podman
-from .files import CorruptState
+from amun.engines.base import Engine, Queue, check_item
+from amun.engines.podman.builds.builds import Builds
+from amun.engines.podman.host.images import Images
+from amun.engines.podman.host.node import this_node
+from amun.engines.podman.host.outcome import Machine
+from amun.engines.podman.runs.items import Items
+from amun.engines.podman.state.files import CorruptState
+from amun.engines.podman.state.store import UNREADABLE, Declared, Store
+from amun.environments import logins
+from amun.environments.masking import Mask
+from amun.errors import Conflict, EngineUnavailable, InspectionNotFound, Rejected
+from amun.model import image_names, status, timestamps
+from amun.model.inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
+from amun.settings import Settings
+from amun.telemetry.logs import logger
+
+from .builds import aliases
+from .host import machine
 from .housekeeping import Housekeeping
-from .images import Images
-from .items import Items
-from .node import this_node
-from .outcome import Machine
-from .store import UNREADABLE, Declared, Store
+from .podman_cli import Podman
+from .runs import tail
+from .state import files
+from .wakeup import Bell
 
 LOOK_AGAIN = 3.0
 """Seconds for which a machine on which Podman does not work is taken to stay so."""
@@ -397,19 +402,19 @@ class PodmanEngine(Engine):
             elif self._store.left_build(inspection.id) is None:
                 message = "The inspection was cancelled; others wait for the build."
                 left = replace(state, state="terminated", outcome="failed", reason="Cancelled", message=message)
-                self._store.leave_build(declared, replace(left, finished_at=clock.now()))
+                self._store.leave_build(declared, replace(left, finished_at=timestamps.now()))
 
     def give_up(self, inspection_id: str, reason: str, message: str) -> None:
         declared = self._store.declared(inspection_id)
         if self._build_state(declared).outcome is None:
-            error = BuildState("terminated", "error", reason, message, finished_at=clock.now())
+            error = BuildState("terminated", "error", reason, message, finished_at=timestamps.now())
             return self._store.leave_build(declared, error)
         with contextlib.suppress(Rejected):  # of a Podman that does not work: then nothing is watched
             self._items.stop(inspection_id, reason)
         for state in self._item_states(declared.inspection):
             if state.outcome is None:
                 ended = replace(state, state="terminated", outcome="error", reason=reason, message=message)
-                self._store.keep_item(inspection_id, replace(ended, node=self._node.name, finished_at=clock.now()))
+                self._store.keep_item(inspection_id, replace(ended, node=self._node.name, finished_at=timestamps.now()))
 
     def finish(self, inspection: Inspection, stored: bool = False, at: str | None = None) -> None:
         self._store.close(inspection.id, stored, at)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import time
 
-from ...errors import EngineUnavailable, InspectionNotFound
-from ...logs import logger
-from ...settings import Settings
-from . import bases, checks, files, images, pods
-from .builds import IMAGE, Builds
-from .command import Podman, PodmanError
-from .items import Items
-from .store import Store
+from amun.engines.podman.builds.builds import IMAGE, Builds
+from amun.engines.podman.runs.items import Items
+from amun.engines.podman.state.store import Store
+from amun.errors import EngineUnavailable, InspectionNotFound
+from amun.settings import Settings
+from amun.telemetry.logs import logger
+
+from .builds import bases
+from .host import checks, images
+from .podman_cli import Podman, PodmanError
+from .runs import pods
+from .state import files
 
 EXPIRY_PERIOD = 3600.0
 """Seconds between looks for what has expired."""

@@ -4,6 +4,6 @@ They act on the store as the real ones do, with the words that were recorded of 
 machine, without containers around them; builds interpret the Dockerfile only as far as tests can see.
 """
 
-from tests.cluster.world.world import Latencies, World
+from .world import Latencies, World
 
 __all__ = ["Latencies", "World"]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tests.cluster.entries import Entry
 from tests.cluster.errors import ApiError
-from tests.cluster.world.containers import Running
+
+from .containers import Running
 
 if TYPE_CHECKING:
-    from tests.cluster.world.kubelet import Kubelet
+    from .kubelet import Kubelet
 
 Document = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """The builder: pulls, builds and pushes an image as its pod is told to, and prints what it does.
 
-What it runs is real as far as that harms nobody: `native.sh`, with the package manager of `tests.standin`, and what a
-RUN in shell form says of files below ``/opt`` and ``/home``. The other programs of Amun are only said to have run.
+What it runs is real as far as that harms nobody: `native.sh`, with the package manager of `tests.support.standin_base`,
+and what a RUN in shell form says of files below ``/opt`` and ``/home``. The other programs of Amun are only said to
+have run.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests.cluster.errors import ApiError
 from tests.cluster.logs import Log
-from tests.cluster.world import steps
-from tests.cluster.world.buildphases import set_phase, stage
-from tests.cluster.world.volumes import contents
+
+from . import steps
+from .buildphases import set_phase, stage
+from .volumes import contents
 
 if TYPE_CHECKING:
-    from tests.cluster.world.world import World
+    from .world import World
 
 Document = dict[str, Any]
 

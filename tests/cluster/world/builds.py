@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.cluster.buildrules import OVER, REGISTRY
 from tests.cluster.errors import ApiError
-from tests.cluster.world import buildpod
-from tests.cluster.world.buildphases import Missing, completed, fail_reason, set_phase, snippet
+
+from . import buildpod
+from .buildphases import Missing, completed, fail_reason, set_phase, snippet
 
 if TYPE_CHECKING:
     from tests.cluster.history import Event
-    from tests.cluster.world.world import World
+
+    from .world import World
 
 Document = dict[str, Any]
 

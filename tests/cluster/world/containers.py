@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.logs import Log
-from tests.cluster.world import statuses
-from tests.cluster.world.builder import Builder
-from tests.cluster.world.images import BUILDER, Image
-from tests.cluster.world.processes import Container, Process
-from tests.cluster.world.volumes import HOME, Files
+
+from . import statuses
+from .builder import Builder
+from .images import BUILDER, Image
+from .processes import Container, Process
+from .volumes import HOME, Files
 
 if TYPE_CHECKING:
-    from tests.cluster.world.world import World
+    from .world import World
 
 Document = dict[str, Any]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests import standin
 from tests.cluster import builds
 from tests.cluster.buildrules import REGISTRY
 from tests.cluster.errors import ApiError
 from tests.conftest import BASE
+from tests.support import standin_base
 
 if TYPE_CHECKING:
     from tests.cluster.store import Store
@@ -20,7 +20,7 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILDER = "localhost/rig-docker-builder:1"
 """What build pods run."""
 
-BASES = (BASE, standin.IMAGE, "debian:12", "localhost/debian:12", f"{REGISTRY}/openshift/debian:12", BUILDER)
+BASES = (BASE, standin_base.IMAGE, "debian:12", "localhost/debian:12", f"{REGISTRY}/openshift/debian:12", BUILDER)
 SIZE = 93647699
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.cluster.entries import clone
 from tests.cluster.podrules import containers
-from tests.cluster.world import indexes, security
+
+from . import indexes, security
 
 Document = dict[str, Any]
 

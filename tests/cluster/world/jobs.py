@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.cluster.entries import clone
 from tests.cluster.errors import ApiError
-from tests.cluster.world import indexes, jobpods
-from tests.cluster.world.jobsync import Sync
+
+from . import indexes, jobpods
+from .jobsync import Sync
 
 if TYPE_CHECKING:
     from tests.cluster.history import Event
-    from tests.cluster.world.world import World
+
+    from .world import World
 
 Document = dict[str, Any]
 

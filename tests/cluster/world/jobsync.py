@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from tests.cluster.entries import clone
-from tests.cluster.world import indexes, jobpods
-from tests.cluster.world.conditions import get_condition
+
+from . import indexes, jobpods
+from .conditions import get_condition
 
 Document = dict[str, Any]
 

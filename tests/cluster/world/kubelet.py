@@ -6,13 +6,14 @@ import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.world.attendant import Order
-from tests.cluster.world.statuses import OVER
-from tests.cluster.world.worker import Worker
+from .attendant import Order
+from .statuses import OVER
+from .worker import Worker
 
 if TYPE_CHECKING:
     from tests.cluster.history import Event
-    from tests.cluster.world.world import World
+
+    from .world import World
 
 Document = dict[str, Any]
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from tests.cluster.podrules import containers
 from tests.cluster.quantities import parse
 from tests.cluster.quotas import OVER
-from tests.cluster.world import conditions
+
+from . import conditions
 
 if TYPE_CHECKING:
     from tests.cluster.history import Event
-    from tests.cluster.world.world import World
+
+    from .world import World
 
 Document = Mapping[str, Any]
 Amounts = dict[str, Decimal]

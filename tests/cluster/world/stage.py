@@ -13,9 +13,10 @@ from typing import Any
 from tests import cluster
 from tests.cluster import builds, schemas
 from tests.cluster.store import Store
-from tests.cluster.world.processes import left
-from tests.cluster.world.world import Latencies, World
 from tests.conftest import wait_until
+
+from .processes import left
+from .world import Latencies, World
 
 Document = dict[str, Any]
 

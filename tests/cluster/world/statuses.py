@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from tests.cluster.world.conditions import get_condition, set_condition
+from .conditions import get_condition, set_condition
 
 Document = dict[str, Any]
 

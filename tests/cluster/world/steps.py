@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tests import standin
 from tests.cluster.logs import Log
-from tests.cluster.world.dockerfile import Instruction, parse, unquote, variables
-from tests.cluster.world.images import PATH
-from tests.cluster.world.processes import Process
-from tests.cluster.world.volumes import HOME
+from tests.support import standin_base
+
+from .dockerfile import Instruction, parse, unquote, variables
+from .images import PATH
+from .processes import Process
+from .volumes import HOME
 
 Document = dict[str, Any]
 Line = str
@@ -195,7 +196,7 @@ class Steps:
         """Run the program of the context, with a package manager that does as it is told."""
         programs = self._place / "bin"
         programs.mkdir(exist_ok=True)
-        for name, program in {"dnf": standin.PROGRAM, "rpm": standin.DATABASE}.items():
+        for name, program in {"dnf": standin_base.PROGRAM, "rpm": standin_base.DATABASE}.items():
             (programs / name).write_text(program)
             (programs / name).chmod(0o755)
         script = self._files[f"{HELPERS}/native.sh"].replace(f"helpers={HELPERS}\n".encode(), b"helpers=${0%/*}\n")

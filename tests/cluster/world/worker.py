@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.world import statuses
-from tests.cluster.world.attendant import Attendant, Ending, Gone, Order
-from tests.cluster.world.conditions import set_condition
-from tests.cluster.world.containers import Running, start
-from tests.cluster.world.images import SIZE, Image
-from tests.cluster.world.volumes import Files, MissingSource
+from . import statuses
+from .attendant import Attendant, Ending, Gone, Order
+from .conditions import set_condition
+from .containers import Running, start
+from .images import SIZE, Image
+from .volumes import Files, MissingSource
 
 Document = dict[str, Any]
 

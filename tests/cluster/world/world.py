@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.store import Store
-from tests.cluster.world import nodes as kinds_of_node
-from tests.cluster.world.attendant import Order
-from tests.cluster.world.builds import Builds
-from tests.cluster.world.conditions import set_condition
-from tests.cluster.world.faults import Faults
-from tests.cluster.world.images import Images
-from tests.cluster.world.jobs import Jobs
-from tests.cluster.world.kubelet import Kubelet
-from tests.cluster.world.loop import Loop
-from tests.cluster.world.recorder import SCHEDULER, Recorder
-from tests.cluster.world.scheduler import Scheduler
+
+from . import nodes as kinds_of_node
+from .attendant import Order
+from .builds import Builds
+from .conditions import set_condition
+from .faults import Faults
+from .images import Images
+from .jobs import Jobs
+from .kubelet import Kubelet
+from .loop import Loop
+from .recorder import SCHEDULER, Recorder
+from .scheduler import Scheduler
 
 Document = dict[str, Any]
 

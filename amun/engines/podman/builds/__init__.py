@@ -1,0 +1,1 @@
+"""Builds by `podman build`: their processes, their networks, their base images."""

@@ -1,0 +1,1 @@
+"""What this machine and its Podman can do, and what Amun chose."""

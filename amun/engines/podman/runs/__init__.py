@@ -1,0 +1,1 @@
+"""Runs: one pod an item, its process, its disk, its memory."""

@@ -1,0 +1,1 @@
+"""The state directory: which file says what, and how files are written."""

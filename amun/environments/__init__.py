@@ -1,0 +1,1 @@
+"""From a specification to a build context and its digest, and what a build's log says."""

@@ -1,0 +1,1 @@
+"""The HTTP service: Connexion's operations, and the ASGI layers around them."""

@@ -1,0 +1,114 @@
+"""The web service: Connexion on Flask, put together from its parts."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import connexion
+import flask
+from connexion.middleware import ConnexionMiddleware, MiddlewarePosition
+from connexion.middleware.security import SecurityMiddleware
+from connexion.options import SwaggerUIOptions
+from connexion.resolver import Resolver
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+
+from amun import engines
+from amun.application.inspections import Inspections
+from amun.application.measurements import Measuring
+from amun.auth import configuration
+from amun.auth.callers import Reviewer
+from amun.engines.base import Engine
+from amun.pages.middleware import Pages
+from amun.pages.session import Session
+from amun.settings import Settings
+from amun.telemetry import logs, metrics
+from amun.validation import formats, schema
+
+from . import api_v1, error_responses
+from .allowed_hosts import Hosts, Names
+from .authentication import Door, open_paths
+from .connexion_validation import VALIDATORS
+from .edge import Gate
+from .health import Liveness, Readiness
+from .log_streaming import PlainTextLogs
+from .normalization import UniformRequests
+from .script_fetching import Scripts
+
+
+def create_app(
+    settings: Settings, engine: Engine | None = None, reviewer: Reviewer | None = None
+) -> connexion.FlaskApp:
+    """The ASGI application. Give it an `engine` or a `reviewer` to use others than those that the settings name."""
+    logs.configure(settings.log_level, settings.log_format)
+    reviewer, limits = reviewer or configuration.reviewer(settings), configuration.limits(settings)
+    engine = engine or engines.load(settings)
+    names = Names(settings)
+    seen_by = partial(Inspections, engine, settings, limits=limits, measuring=Measuring(engine))
+    formats.quantity("1")  # imports what would make the first submission slow
+    app = connexion.FlaskApp(
+        "amun",
+        swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),
+        validator_map=VALIDATORS,
+        strict_validation=True,
+        # Who may come in is for the door to say, and nobody else.
+        middlewares=[layer for layer in ConnexionMiddleware.default_middlewares if layer is not SecurityMiddleware],
+    )
+    described = copy.deepcopy(schema.document())  # what Connexion gets, it changes
+    app.add_api(described, resolver=Resolver(partial(getattr, api_v1)), validate_responses=True)
+    app.app.extensions["amun"] = seen_by
+    error_responses.register(app)
+    _add_pages(app.app, engine, Readiness(engine, reviewer))
+    app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
+    app.add_middleware(Hosts, position=MiddlewarePosition.BEFORE_SWAGGER, names=names)
+    app.add_middleware(Session, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(Pages, position=MiddlewarePosition.BEFORE_SWAGGER, service=app)
+    app.add_middleware(
+        Door,
+        position=MiddlewarePosition.BEFORE_SWAGGER,
+        reviewer=reviewer,
+        limits=limits,
+        names=names,
+        open_paths=open_paths(metrics=not settings.metrics_auth),
+    )
+    app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
+    app.add_middleware(Scripts, position=MiddlewarePosition.BEFORE_CONTEXT, settings=settings)
+    app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, seen_by=seen_by)
+    return app
+
+
+def _add_pages(app: flask.Flask, engine: Engine, readiness: Readiness) -> None:
+    """What is there beside the API: probes, metrics, its paths."""
+    requests = _request_metrics(app)
+
+    @app.before_request
+    def routed() -> None:
+        """What Connexion's routes did not know, it did not check either, even if Flask's know it."""
+        routing = flask.request.environ["asgi.scope"]["extensions"].get("connexion_routing", {})
+        rule = flask.request.url_rule
+        if rule is not None and schema.template(rule.rule) is not None and routing.get("operation_id") is None:
+            flask.abort(404)
+
+    @app.get("/api/v1", strict_slashes=False)
+    def paths() -> Any:
+        described = schema.document()
+        return {"paths": [described["servers"][0]["url"] + path for path in described["paths"]]}
+
+    @app.get("/readiness")
+    def ready() -> Any:
+        obstacle = readiness.obstacle()
+        return ({"status": "ok"}, 200) if obstacle is None else (error_responses.body(obstacle), 503)
+
+    @app.get("/metrics")
+    def exposed() -> Any:
+        return flask.Response(metrics.expose(engine, requests), content_type=CONTENT_TYPE_LATEST)
+
+
+def _request_metrics(app: flask.Flask) -> CollectorRegistry:
+    """Measure the requests that reach Flask; returns where, if this is the only process."""
+    registry = CollectorRegistry()
+    PrometheusMetrics(app, path=None, group_by="url_rule", registry=registry)
+    return registry
