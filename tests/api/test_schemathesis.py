@@ -216,7 +216,7 @@ def test_the_requests_went_further_than_the_first_refusal() -> None:
     for path, operations in contract.document()["paths"].items():
         for method in {"get", "post", "delete"} & set(operations):
             expected = {min(int(status) for status in operations[method]["responses"])}
-            if path == "/compare":  # whose ids are all made up; tests/unit/test_measuring.py has others
+            if path == "/compare":  # whose ids are all made up; tests/unit/application/test_measurements.py has others
                 expected = {404}
             if "{inspection_id}" in path:
                 expected.add(404)

@@ -3,16 +3,22 @@ cases, and those that start many processes."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-SLOW = (
-    *("test_apiserver_", "test_archive_", "test_deployment", "test_vitals", "test_world"),
-    *("test_auth_apiserver", "test_auth_limits", "test_auth_matrix", "test_auth_owners", "test_auth_start"),
-    *("test_auth_tokens", "test_disk", "test_hwinfo", "test_pages_session", "test_runner"),
-)
+HERE = Path(__file__).parent
+SLOW = {
+    *("archive", "cluster", "project/test_deployment", "project/test_deployment_rendered"),
+    *("project/test_deployment_rights", "processes/test_controller_status", "engines/podman/test_disk_quota"),
+    *("auth/test_apiserver", "auth/test_limits", "auth/test_matrix", "auth/test_owners", "auth/test_start"),
+    *("auth/test_tokens", "pages/test_session", "runs/test_hwinfo", "runs/test_runner"),
+}
+"""Files and directories."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name.startswith(SLOW):
+        path = item.path.with_suffix("")
+        if path.is_relative_to(HERE) and SLOW & {str(path.relative_to(HERE)), str(path.parent.relative_to(HERE))}:
             item.add_marker(pytest.mark.slow)

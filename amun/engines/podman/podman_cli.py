@@ -32,7 +32,7 @@ LASTING = re.compile(
 )
 """What podman says of its configuration, its storage and its user, and goes on saying.
 
-Podman 4.3.1 said each of them when it was given the cause, or others have seen it (tests/unit/test_refusals.py).
+Podman 4.3.1 said each when it was given the cause, or others have seen it (tests/unit/engines/test_refusals.py).
 """
 
 LOGGED = re.compile(r'^time=.* level=(?:error|fatal) msg="(.*)"$')

@@ -134,7 +134,7 @@ def test_exit_codes_are_in_the_help() -> None:
 
 # ---- examples ------------------------------------------------------------------------------------------------------
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.json")), ids=lambda file: file.stem)

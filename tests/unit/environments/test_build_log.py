@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from amun.environments.build_log import failed_step
 from amun.environments.failures import TABLE, sentence
 
-RECORDED = Path(__file__).parent.parent / "cluster" / "recorded"
+RECORDED = Path(__file__).parents[2] / "cluster" / "recorded"
 
-CASES = sorted((Path(__file__).parent.parent / "cases" / "builds").glob("*.log"))
+CASES = sorted((Path(__file__).parents[2] / "cases" / "builds").glob("*.log"))
 WORDS = sorted({word for pattern, _ in TABLE for word in re.findall(r"[A-Za-z][A-Za-z ]{3,}", pattern.pattern)})
 
 PODMAN = """\

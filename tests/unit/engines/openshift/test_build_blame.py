@@ -9,7 +9,7 @@ import pytest
 
 from amun.engines.openshift import build_blame, build_states
 
-PUSH = json.loads((Path(__file__).parent.parent / "cluster/recorded/build-push-refused.json").read_text())
+PUSH = json.loads((Path(__file__).parents[3] / "cluster/recorded/build-push-refused.json").read_text())
 
 STEP = 'building at STEP "RUN /bin/sh /opt/amun/build/native.sh x": while running runtime: exit status 1'
 

@@ -10,7 +10,7 @@ import typer.main
 from amun.cli import app
 from amun.settings import Settings
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.rst").read_text()
 
 

@@ -23,7 +23,7 @@ from amun.errors import EngineUnavailable, Forbidden, Unauthenticated
 from amun.web import authentication
 from tests.support.service_with_keys import Guarded
 
-RECORDED = Path(__file__).parent.parent / "cluster" / "recorded" / "exchanges.json"
+RECORDED = Path(__file__).parents[2] / "cluster" / "recorded" / "exchanges.json"
 CREATE = Access.parse("create jobs.batch")
 DELETE = Access.parse("delete jobs.batch")
 

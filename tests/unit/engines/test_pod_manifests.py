@@ -16,7 +16,7 @@ from amun.model.specification import Specification
 from tests.cluster import schemas
 from tests.cluster.store import Store
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "pods"
+GOLDEN = Path(__file__).parents[2] / "golden" / "pods"
 IMAGE = "localhost/amun/environment@sha256:" + "0" * 64
 
 ON_PODMAN = pod_manifests.Surroundings(

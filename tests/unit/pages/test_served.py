@@ -16,7 +16,7 @@ from amun.pages import static_files
 from amun.pages.middleware import ROUTES, template
 from tests.support.service_with_keys import Guarded
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PATHS = [
     "/",
     "/compare",

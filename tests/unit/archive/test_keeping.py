@@ -27,7 +27,7 @@ from amun.model.inspection import Observation
 from tests.support import archive_doubles
 from tests.support.archive_doubles import MemoryEngine, everything
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = "2026-02-02T00:00:00.000000Z"
 NO_TEXT = b"caf\xe9 \xff\xfe \xed\xa0\x80 \n"
 
@@ -247,7 +247,7 @@ def test_memory_does_not_grow_with_logs_that_go_to_s3(s3_url: str, tmp_path: Pat
 import resource
 from amun.archive.layout import Archive
 from tests.support import archive_doubles as archives
-from tests.unit.test_archive_keeping import keep, long_log
+from tests.unit.archive.test_keeping import keep, long_log
 engine, store = archives.MemoryEngine(), archives.s3_store({s3_url!r}, {secrets.token_hex(8)!r})
 keep(store, engine, engine.over())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -15,7 +15,7 @@ from amun.environments.dockerfile import NEWLINE, build_arguments, context
 from amun.model.specification import File, Metric, Specification, Variable
 from amun.validation import rules
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parents[2]
 GOLDEN = sorted(path for path in (TESTS / "golden" / "dockerfiles").iterdir())
 PLAIN = Specification.from_document({"base": "debian:12"})
 EVERYTHING = replace(

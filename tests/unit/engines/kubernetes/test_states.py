@@ -18,7 +18,7 @@ from amun.model.specification import Specification
 from amun.runs import report
 from amun.runs.log_frames import Frame
 
-RECORDED = Path(__file__).parent.parent / "cluster" / "recorded"
+RECORDED = Path(__file__).parents[3] / "cluster" / "recorded"
 ATTEMPTS = 2
 OVER_DISK = (  # as pkg/kubelet/eviction/helpers.go words them
     'Container run exceeded its local ephemeral storage limit "4Gi". ',

@@ -13,7 +13,7 @@ from amun.errors import InvalidSpecification
 from amun.model.specification import Defaults, File, Gpu, Hardware, Metric, Python, Requests, Specification, problems
 from amun.validation import rules
 
-CASES = sorted((Path(__file__).parent.parent / "cases").glob("*.json"))
+CASES = sorted((Path(__file__).parents[2] / "cases").glob("*.json"))
 SHA = "sha256:" + "0" * 64
 PYPI = {"name": "pypi", "url": "https://pypi.org/simple", "verify_ssl": True}
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

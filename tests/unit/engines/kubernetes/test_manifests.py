@@ -28,7 +28,7 @@ from amun.settings import Settings
 from tests.cluster import schemas
 from tests.conftest import wait_until
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "openshift"
+GOLDEN = Path(__file__).parents[3] / "golden" / "openshift"
 SPECIFICATION = {
     "base": "registry.example/team/base:1",
     "packages": ["gcc"],

@@ -156,7 +156,7 @@ def test_a_file_comes_where_the_script_runs_unless_it_is_told_where(tmp_path: Pa
 
 
 def test_a_locked_stack_is_read_from_its_directory(tmp_path: Path) -> None:
-    example = json.loads((Path(__file__).parents[2] / "examples" / "numpy-matmul.json").read_text())
+    example = json.loads((Path(__file__).parents[3] / "examples" / "numpy-matmul.json").read_text())
     (tmp_path / "Pipfile.lock").write_text(json.dumps(example["python"]["requirements_locked"]))
     pipfile = '[[source]]\nname = "pypi"\nurl = "https://pypi.org/simple"\nverify_ssl = true\n'
     pipfile += '[packages]\nnumpy = "*"\n[dev-packages]\n[requires]\npython_version = "3.11"\n[scripts]\nrun = "x"\n'

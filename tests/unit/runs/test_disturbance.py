@@ -15,7 +15,7 @@ from amun.runs.disturbance import Thresholds, assess
 from amun.settings import Settings
 from amun.validation import schema as contract
 
-RECORDED = sorted((Path(__file__).parent.parent / "cases" / "kernel").glob("*.json"))
+RECORDED = sorted((Path(__file__).parents[2] / "cases" / "kernel").glob("*.json"))
 """Real runs on a machine with two CPUs and control groups of version 1."""
 
 ONE_THREAD = {"ru_utime": 0.9, "ru_stime": 0.05, "ru_nivcsw": 5, "ru_inblock": 0, "ru_oublock": 0}
