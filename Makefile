@@ -54,10 +54,11 @@ test: system browser .venv/.installed-dev ## all tests, real Podman included
 test-fast: .venv/.installed-dev ## the unit tests, but for those that take long
 	@$(VENV)/python -m pytest --numprocesses auto --hypothesis-profile quick -m "not slow" tests/unit
 
-lint: .venv/.installed-dev ## format, lint and types
+lint: .venv/.installed-dev ## format, lint, types, and which package may import which
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
+	@$(VENV)/lint-imports --no-logo
 
 format: .venv/.installed-dev ## format the code, and mend what lint can mend
 	@$(VENV)/ruff check --fix .

@@ -34,6 +34,9 @@ from typing import Any, ClassVar
 NAMED = 20
 """Fields that the sentence about a document names; `details` has more."""
 
+INTERNAL = "The service failed to answer this request; the failure has been logged."
+"""All that is said of a defect."""
+
 
 @dataclass(frozen=True)
 class Problem:

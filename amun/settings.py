@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from amun.model.specification import Defaults
-from amun.runs.disturbance import Thresholds
+from amun.model.thresholds import Thresholds
 
 
 class Settings(BaseSettings):
@@ -218,6 +218,18 @@ class Settings(BaseSettings):
     def thresholds(self) -> Thresholds:
         """From what on an item counts as disturbed."""
         return Thresholds(**{field.name: getattr(self, f"quality_{field.name}") for field in fields(Thresholds)})
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether inspections are on a cluster, as far as it can be told without asking one.
+
+        A kubeconfig that merely lies in the home directory counts for nothing: who tries Amun on a laptop does not
+        mean to try it on a cluster at work.
+        """
+        if self.engine != "auto":
+            return self.engine == "openshift"
+        named = self.kubeconfig or self.kube_context or os.environ.get("KUBECONFIG")
+        return bool(named) or "KUBERNETES_SERVICE_HOST" in os.environ
 
     @property
     def defaults(self) -> Defaults:

@@ -16,6 +16,7 @@ from amun.engines.podman.runs import pods
 from amun.environments import dockerfile
 from amun.model.specification import Requests, Specification
 from amun.validation import formats
+from amun.validation.problems import validated
 
 from .service import PATIENCE, Service
 
@@ -76,7 +77,7 @@ def build(service: Service, document: Document) -> float:
 
 
 def _read(service: Service, document: Document) -> Specification:
-    return Specification.from_document(document, service.settings.defaults)
+    return validated(document, service.settings.defaults)
 
 
 def _limits(limits: Collection[str], requests: Requests) -> list[str]:

@@ -189,14 +189,14 @@ def _react(bench: Bench, inspection_id: str) -> float:
 LISTING = """
 import sys, time
 from amun.settings import Settings
-from amun.web.app import create_app
-from amun.engines import load
+from amun.composition import create_app
+from amun.composition import load_engine
 from amun.auth.callers import ANYBODY
 from amun.application.inspections import Inspections
 from amun.application.controller import Controller
 settings = Settings()
 create_app(settings)
-engine = load(settings)
+engine = load_engine(settings)
 inspections = Inspections(engine, settings, ANYBODY)
 def rss():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024

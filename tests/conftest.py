@@ -24,6 +24,7 @@ from amun.engines.podman.host import machine
 from amun.engines.podman.podman_cli import Podman
 from amun.model.specification import Specification
 from amun.settings import Settings
+from amun.validation.problems import validated
 from tests.support.remove_leftovers import NOTED, note, remove
 
 from .support import shared_probe
@@ -220,4 +221,4 @@ def own_service(tmp_path: Path, base: str) -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture
 def minimal() -> Specification:
-    return Specification.from_document({"base": "debian:12", "script": "true"})
+    return validated({"base": "debian:12", "script": "true"})

@@ -13,14 +13,13 @@ import time
 
 import structlog
 
+from amun.engines import unexpected
 from amun.engines.base import Engine, NotYet
+from amun.engines.unexpected import Refusals, Unexpected
 from amun.errors import AmunError, InspectionNotFound
 from amun.model import status
 from amun.model.inspection import Observation
 from amun.telemetry.logs import logger
-
-from . import unexpected
-from .unexpected import Refusals, Unexpected
 
 PERIOD = 1.0
 """Seconds after which everything is looked at again, though nothing seems to have changed."""

@@ -14,11 +14,11 @@ from amun.auth.rate_limits import NO_LIMITS, Limits
 from amun.engines.base import Engine
 from amun.environments import digest as environment
 from amun.environments import dockerfile, logins
-from amun.environments.logins import Login
 from amun.errors import Conflict, Infeasible, InvalidSpecification, ItemNotFound
 from amun.model import identifiers, status, timeline
 from amun.model import timestamps as clock
 from amun.model.inspection import Accepted, Inspection, Observation, Submission
+from amun.model.login import Login
 from amun.model.specification import Specification
 from amun.runs import log_frames
 from amun.settings import Settings
@@ -108,10 +108,9 @@ class Inspections:
         return self._context(specification, asked_with), specification
 
     def _read(self, document: Mapping[str, Any]) -> tuple[Specification, tuple[Login, ...]]:
-        """The specification without the passwords in its URLs, and those."""
-        Specification.from_document(document)  # or what is wrong with it
+        """The specification of a valid document without the passwords in its URLs, and those."""
         kept, asked_with = logins.split(document, json_path)
-        return Specification.restore(kept, self._settings.defaults), asked_with
+        return Specification.from_document(kept, self._settings.defaults), asked_with
 
     def _context(self, specification: Specification, asked_with: tuple[Login, ...]) -> Mapping[str, bytes]:
         private = logins.owner_digest(self._caller.name) if asked_with else None

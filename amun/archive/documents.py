@@ -48,7 +48,7 @@ def parse_observation(content: bytes) -> Observation:
     document = parse(content)
     try:
         declared = document["inspection"]
-        specification = asdict(Specification.restore(declared["specification"]))
+        specification = asdict(Specification.from_document(declared["specification"]))
         inspection = codec.restore(Inspection, {**declared, "specification": specification})
         return codec.restore(Observation, {**document, "inspection": inspection})
     except (TypeError, KeyError, ValueError, AttributeError) as exc:

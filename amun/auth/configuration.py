@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from amun import engines
 from amun.errors import EngineUnavailable
 from amun.settings import Settings
 from amun.telemetry.logs import logger
@@ -47,7 +46,7 @@ def mode(settings: Settings) -> Mode:
 def _by_itself(settings: Settings) -> Mode:
     if is_loopback(settings.host):
         return "none"
-    if engines.on_cluster(settings):  # which can review the tokens of its users
+    if settings.on_cluster:  # which can review the tokens of its users
         return "token"
     if settings.api_keys is not None:
         return "keys"

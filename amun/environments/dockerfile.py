@@ -27,9 +27,9 @@ from pathlib import Path, PurePosixPath
 
 from amun.errors import Problem
 from amun.model import image_names
+from amun.model.file_path import HOME
 from amun.model.specification import Specification, Variable
 from amun.runs import programs as runner
-from amun.validation.formats import HOME
 
 from . import pipfile_lock as lock
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from amun.errors import InvalidSpecification, Problem
+from amun.model.login import Login
 from amun.validation.rules import Path
 
 FIELDS = ("python_packages", "python", "script")
@@ -36,15 +36,6 @@ a slash is in the password, as in no valid one; and before the name of an image.
 _PLAIN = re.compile(r"[!-~]+")
 _UNFIT = re.compile(r"[\"'\\]|^#")
 """Characters that programs read differently in a netrc file, or not at all."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """What one host is asked with. A token alone is a user without a password."""
-
-    host: str
-    user: str
-    password: str
 
 
 def split(document: Mapping[str, Any], json_path: Callable[[Path], str]) -> tuple[Mapping[str, Any], tuple[Login, ...]]:

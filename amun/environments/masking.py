@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from amun.validation.formats import HOME
+from amun.model.file_path import HOME
 
 from .dockerfile import VENV
 

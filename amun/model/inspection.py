@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from amun.environments.logins import Login
+from amun.model.login import Login
 
 from .specification import Specification
 

@@ -16,9 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from amun.errors import InvalidSpecification
-from amun.validation.formats import absolute_path
-from amun.validation.problems import problems
+from .file_path import absolute_path
 
 __all__ = [
     "Build",
@@ -32,7 +30,6 @@ __all__ = [
     "Run",
     "Specification",
     "Variable",
-    "problems",
 ]
 
 EXTRAS = ("runtime_environment", "constraints", "send_messages", "force_sync")
@@ -234,16 +231,8 @@ class Specification:
         return self.warmup + self.batch_size
 
     @classmethod
-    def from_document(cls, document: object, defaults: Defaults | None = None) -> Specification:
-        """Fill in every default. Raises InvalidSpecification, which names all the fields that are wrong."""
-        found = problems(document)
-        if found or not isinstance(document, Mapping):
-            raise InvalidSpecification(found)
-        return cls.restore(document, defaults)
-
-    @classmethod
-    def restore(cls, document: Mapping[str, Any], defaults: Defaults | None = None) -> Specification:
-        """Read a document that was found valid before, such as one that an engine keeps, without looking again."""
+    def from_document(cls, document: Mapping[str, Any], defaults: Defaults | None = None) -> Specification:
+        """Read a document that was found valid (`amun.validation.problems`), and fill in every default."""
         defaults = defaults or Defaults()
         given = {name: value for name, value in _given(document).items() if name != "@created"}
         extras = {name: given.pop(name) for name in EXTRAS if name in given}

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from amun.errors import INTERNAL
 from amun.telemetry.logs import logger
-from amun.web.error_responses import INTERNAL
 
 from . import sign_in as visits
 from . import static_files, views

@@ -85,7 +85,7 @@ class Vitals:
         return _ok() if obstacle is None else _refusal("503 Service Unavailable", obstacle)
 
     def _metrics(self) -> Page:
-        content = metrics.expose(self._engine, CollectorRegistry()) + generate_latest(self._own)
+        content = metrics.expose(lambda: vars(self._engine.queue()), CollectorRegistry()) + generate_latest(self._own)
         return Page("200 OK", content, CONTENT_TYPE_LATEST)
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from amun import archive, engines
+from amun import archive, composition
+from amun.auth import configuration
 from amun.engines.podman.builds import environment as buildenvironment
 from amun.engines.podman.host import base_image as baseimage
 from amun.engines.podman.host import checks, holes, images, trials
@@ -36,20 +37,29 @@ def main(as_json: bool = False) -> int:
 
 def _look(settings: Settings) -> tuple[Sequence[Check], Text]:
     """At what the engine of these settings is on."""
-    if settings.engine not in ("auto", *engines.ENGINES):
-        why = f"There are: auto, {', '.join(engines.ENGINES)}."
+    if settings.engine not in ("auto", *composition.ENGINES):
+        why = f"There are: auto, {', '.join(composition.ENGINES)}."
         unknown = Check("engine", False, settings.engine, why, "set AMUN_ENGINE", lasting=True)
         return [unknown], Text("There is no such engine.", style="bold red")
-    return _cluster(settings) if engines.on_cluster(settings) else _machine(settings)
+    return _cluster(settings) if settings.on_cluster else _machine(settings)
 
 
 def _cluster(settings: Settings) -> tuple[Sequence[Check], Text]:
-    from amun.engines.openshift import checks as cluster_checks  # with the libraries of clusters
+    from amun.auth.token_review import NEEDED  # with the libraries of clusters
+    from amun.engines.openshift import checks as cluster_checks
 
-    found = [*cluster_checks.look(settings), *_index(), *archive_checks(settings)]
+    reviews = NEEDED if _by_token(settings) else ()
+    found = [*cluster_checks.look(settings, reviews), *_index(), *archive_checks(settings)]
     if any(check.needed and not check.ok for check in found):
         return found, Text("The cluster cannot be used yet: mend what is marked ✗.", style="bold red")
     return found, Text("The cluster can be used.", style="bold green")
+
+
+def _by_token(settings: Settings) -> bool:
+    try:
+        return configuration.mode(settings) == "token"
+    except configuration.Undecided:
+        return False
 
 
 def _index() -> Sequence[Check]:

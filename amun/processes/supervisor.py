@@ -20,14 +20,12 @@ from pathlib import Path
 from types import FrameType
 
 import amun
-from amun import engines
+from amun import composition, parent_death
 from amun.application.controller import Controller
 from amun.settings import Settings
 from amun.telemetry import logs
 from amun.telemetry.logs import logger
 from amun.web.allowed_hosts import Names
-
-from . import parent_death
 
 ROOT = Path(amun.__file__).resolve().parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is ours alone, or not used
@@ -139,7 +137,7 @@ def control(settings: Settings) -> int:
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory(settings))
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = engines.load(settings)
+    engine = composition.load_engine(settings)
     controller = Controller(engine, settings.start_deadline)
     if settings.controller_port:
         from . import controller_status  # with prometheus_client, which wants to know the directory first

@@ -21,10 +21,10 @@ from typing import Any, Literal
 from amun.model import timestamps
 from amun.model.metric_path import take_not_finite
 from amun.model.specification import Hardware
+from amun.model.thresholds import Thresholds
 
 from . import disturbance, kernel_counters
 from . import hardware_match as compare
-from .disturbance import Thresholds
 from .log_frames import Frame
 
 USAGE = (

@@ -7,14 +7,13 @@ scrape shows the sums. What waits and works is asked from the engine at each scr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from amun.engines.base import Engine
 from amun.errors import AmunError
 from amun.model import timestamps
 from amun.model.inspection import Accepted, BuildState, ItemState
@@ -62,24 +61,29 @@ def _observe(histogram: Histogram, start: str | None, end: str | None) -> None:
 
 
 class _Queue(Collector):
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, counted: Callable[[], Mapping[str, int]]) -> None:
+        self._counted = counted
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
-            queue = self._engine.queue()
+            queue = self._counted()
         except AmunError:
             return
         gauge = GaugeMetricFamily("amun_queue", "Builds and items that wait or work now.", labels=["what", "state"])
-        for name, number in vars(queue).items():
+        for name, number in queue.items():
             gauge.add_metric(name.split("_"), number)
         yield gauge
 
 
-def expose(engine: Engine, requests: CollectorRegistry) -> bytes:
-    """All metrics in Prometheus' text format; `requests` are those of this process's Flask application."""
+def expose(queue: Callable[[], Mapping[str, int]], requests: CollectorRegistry) -> bytes:
+    """All metrics in Prometheus' text format.
+
+    Args:
+        queue: counts what waits and works now, by ``WHAT_STATE``; may raise AmunError.
+        requests: those of this process's Flask application.
+    """
     registry = CollectorRegistry()
-    registry.register(_Queue(engine))
+    registry.register(_Queue(queue))
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

@@ -18,6 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from amun.model import identifiers, image_names
 from amun.model import metric_path as paths
+from amun.model.file_path import HOME, absolute_path
 from amun.model.image_names import HOST_PART
 
 LONGEST = 4096
@@ -25,9 +26,6 @@ LONGEST = 4096
 
 CHECKER = jsonschema.FormatChecker(formats=())
 """The formats below and no other; `problems` in validation.py checks with it."""
-
-HOME = "/home/amun"
-"""The home of every script."""
 
 ENGINE_PATHS = ("/proc", "/sys", "/dev", "/amun", "/opt/amun", "/run/amun", f"{HOME}/hwinfo")
 """Directories that the kernel, the build or the run fill: a file there would break them, or never be seen."""
@@ -270,16 +268,6 @@ def complaint(check: Callable[[str], None], text: str) -> str | None:
 
 def conforms(check: Callable[[str], None], text: str) -> bool:
     return complaint(check, text) is None
-
-
-def absolute_path(path: str) -> str:
-    """Return the one normal form of a file's path: no empty parts, no '.'.
-
-    Relative ones are taken from the root, and ``~/`` is the script's home.
-    """
-    if path.startswith("~/"):
-        path = HOME + path[1:]
-    return "/" + posixpath.normpath("/" + path).lstrip("/")
 
 
 def _outside_engine_paths(path: str) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 import jsonschema
 
-from amun.errors import Problem, Problems
+from amun.errors import InvalidSpecification, Problem, Problems
+from amun.model.specification import Defaults, Specification
 
 from . import schema as contract
 from .rules import RULES, Check, Found, Message, Path
@@ -51,6 +52,14 @@ _TYPES = {
 
 
 SPECIFICATION = "InspectionSpecification"
+
+
+def validated(document: object, defaults: Defaults | None = None) -> Specification:
+    """The specification that a document is. Raises `InvalidSpecification`, which names every field that is wrong."""
+    found = problems(document)
+    if found or not isinstance(document, Mapping):
+        raise InvalidSpecification(found)
+    return Specification.from_document(document, defaults)
 
 
 def problems(document: object, schema: str = SPECIFICATION) -> Problems:

@@ -11,6 +11,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from amun.model.file_path import absolute_path
 from amun.model.metric_path import canonical
 
 from . import formats
@@ -58,7 +59,7 @@ def files_apart(document: object) -> Found:
     for index, path in _strings(document, "files", "path"):
         if not formats.conforms(formats.file_path, path):
             continue
-        normal = formats.absolute_path(path)
+        normal = absolute_path(path)
         if first.setdefault(normal, index) != index:
             yield ("files", index, "path"), f"must not be the same file as files[{first[normal]}]"
     above: list[str] = []

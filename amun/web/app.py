@@ -15,16 +15,15 @@ from connexion.resolver import Resolver
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
-from amun import engines
 from amun.application.inspections import Inspections
 from amun.application.measurements import Measuring
-from amun.auth import configuration
 from amun.auth.callers import Reviewer
+from amun.auth.rate_limits import Limits
 from amun.engines.base import Engine
 from amun.pages.middleware import Pages
 from amun.pages.session import Session
 from amun.settings import Settings
-from amun.telemetry import logs, metrics
+from amun.telemetry import metrics
 from amun.validation import formats, schema
 
 from . import api_v1, error_responses
@@ -38,13 +37,8 @@ from .normalization import UniformRequests
 from .script_fetching import Scripts
 
 
-def create_app(
-    settings: Settings, engine: Engine | None = None, reviewer: Reviewer | None = None
-) -> connexion.FlaskApp:
-    """The ASGI application. Give it an `engine` or a `reviewer` to use others than those that the settings name."""
-    logs.configure(settings.log_level, settings.log_format)
-    reviewer, limits = reviewer or configuration.reviewer(settings), configuration.limits(settings)
-    engine = engine or engines.load(settings)
+def create_app(settings: Settings, engine: Engine, reviewer: Reviewer | None, limits: Limits) -> connexion.FlaskApp:
+    """The ASGI application, for callers whom `reviewer` knows; for everybody where there is none."""
     names = Names(settings)
     seen_by = partial(Inspections, engine, settings, limits=limits, measuring=Measuring(engine))
     formats.quantity("1")  # imports what would make the first submission slow
@@ -104,7 +98,7 @@ def _add_pages(app: flask.Flask, engine: Engine, readiness: Readiness) -> None:
 
     @app.get("/metrics")
     def exposed() -> Any:
-        return flask.Response(metrics.expose(engine, requests), content_type=CONTENT_TYPE_LATEST)
+        return flask.Response(metrics.expose(lambda: vars(engine.queue()), requests), content_type=CONTENT_TYPE_LATEST)
 
 
 def _request_metrics(app: flask.Flask) -> CollectorRegistry:

@@ -19,11 +19,9 @@ from starlette.requests import ClientDisconnect
 from werkzeug.exceptions import HTTPException
 
 from amun.environments.logins import hidden
-from amun.errors import AmunError
+from amun.errors import INTERNAL, AmunError
 from amun.telemetry.logs import logger
 from amun.validation import schema
-
-INTERNAL = "The service failed to answer this request; the failure has been logged."
 
 SENTENCES = {
     404: "There is nothing at this path.",

@@ -10,8 +10,8 @@ from typing import Any
 
 from prometheus_client import multiprocess
 
+from amun import parent_death
 from amun.auth import configuration as choice
-from amun.processes import parent_death
 from amun.settings import Settings
 from amun.telemetry import logs
 

@@ -16,7 +16,7 @@ import pytest
 
 from amun.engines.podman.builds import aliases
 from amun.model import image_names
-from amun.model.specification import Specification
+from amun.validation.problems import validated
 from tests.conftest import Service, environment_of
 
 from .conftest import Api
@@ -86,8 +86,8 @@ def test_hardware_that_this_machine_lacks_is_refused_with_what_it_has(api: Api, 
 
 @each
 def test_what_is_stored_can_be_posted_again(name: str) -> None:
-    first = Specification.from_document(SPECIFICATIONS[name])
-    assert Specification.from_document(json.loads(json.dumps(first.to_document()))) == first
+    first = validated(SPECIFICATIONS[name])
+    assert validated(json.loads(json.dumps(first.to_document()))) == first
 
 
 def test_a_base_image_out_of_reach_fails_the_build_soon_and_clearly(api: Api, service: Service) -> None:

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from amun.application.inspections import Inspections
 from amun.auth.callers import ANYBODY
+from amun.composition import create_app
 from amun.engines.podman.engine import PodmanEngine
 from amun.engines.podman.state.store import Store
 from amun.model import timestamps
@@ -29,7 +30,6 @@ from amun.settings import Settings
 from amun.validation import formats, problems
 from amun.validation import schema as contract
 from amun.validation.rules import RULES
-from amun.web.app import create_app
 from tests.conftest import BASE
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow]

@@ -10,10 +10,10 @@ from unittest import mock
 import pytest
 
 from amun import __version__
+from amun.composition import create_app
 from amun.engines.base import Engine
 from amun.errors import EngineUnavailable
 from amun.settings import Settings
-from amun.web.app import create_app
 
 from .conftest import UNKNOWN, assert_error
 

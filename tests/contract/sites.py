@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from amun import engines
+from amun import composition
 from amun.application.controller import Controller
 from amun.application.inspections import Inspections
 from amun.auth.callers import ANYBODY
@@ -66,7 +66,7 @@ class Site(ABC):
 
     def engine(self) -> Engine:
         """The engine as one more process of the service would have it."""
-        return engines.load(self.settings)
+        return composition.load_engine(self.settings)
 
 
 class PodmanSite(Site):

@@ -15,8 +15,8 @@ from amun.engines.podman.host.machine import Machine, for_settings
 from amun.environments.build_log import Failure, failed_step
 from amun.environments.dockerfile import build_arguments, context
 from amun.errors import EngineUnavailable
-from amun.model.specification import Specification
 from amun.settings import Settings
+from amun.validation.problems import validated
 from tests.support import deb_images, rpm_images
 
 pytestmark = pytest.mark.podman
@@ -66,7 +66,7 @@ class Builder:
         return image, done.stdout
 
     def build(self, **fields: Any) -> tuple[str, str]:
-        return self.build_files(context(Specification.from_document({"base": self.base, **fields})))
+        return self.build_files(context(validated({"base": self.base, **fields})))
 
     def failure(self, **fields: Any) -> Failure:
         with pytest.raises(RuntimeError) as raised:

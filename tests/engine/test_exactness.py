@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from amun.environments.dockerfile import context
-from amun.model.specification import Specification
-from amun.validation.problems import problems
+from amun.validation.problems import problems, validated
 from tests.conftest import Service
 
 FEW = settings(
@@ -187,7 +186,7 @@ def test_native_packages_reach_the_package_manager_as_they_were_sent(
     document: dict[str, Any] = {"base": "debian:12", "packages": packages}
     document["packages"] = accepted(document, "packages")
     if document["packages"]:
-        files = context(Specification.from_document(document))
+        files = context(validated(document))
         install = next(call for call in image.run(files, "native.sh", tmp_path) if "install" in call)
         assert install[install.index("install") + 1 :] == document["packages"]
 
@@ -198,6 +197,6 @@ def test_python_packages_reach_pip_as_they_were_sent(image: Image, tmp_path: Pat
     document: dict[str, Any] = {"base": "debian:12", "python_packages": packages}
     document["python_packages"] = accepted(document, "python_packages")
     if document["python_packages"]:
-        calls = image.run(context(Specification.from_document(document)), "loose.sh", tmp_path)
+        calls = image.run(context(validated(document)), "loose.sh", tmp_path)
         call = next(call for call in calls if "--" in call)
         assert call[call.index("--") + 1 :] == document["python_packages"]

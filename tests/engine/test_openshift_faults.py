@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amun import engines
+from amun import composition
 from amun.engines.kubernetes import kinds, names
 from amun.engines.kubernetes.api_client import BUILDING, Cluster
 from amun.engines.openshift import checks
@@ -166,7 +166,7 @@ def test_doctor_and_engines_agree_on_what_a_cluster_is(make: Make, group: str) -
     assert all(check.ok for check in checks.look(settings) if check.name == "builds")
     scene.server.without = frozenset({group})
     with pytest.raises(ValueError, match=group):
-        engines.load(settings)
+        composition.load_engine(settings)
     (found,) = (check for check in checks.look(settings) if check.name == "builds")
     assert not found.ok
     assert group in found.why

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from amun import engines
+from amun import composition
 from amun.engines.kubernetes import logs, names
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.engines.pod_manifests import DISK
@@ -518,7 +518,7 @@ def test_in_a_pod_the_service_account_is_the_way_in(tmp_path: Path, monkeypatch:
         account = "kubernetes.config.incluster_config.SERVICE_"
         monkeypatch.setattr(f"{account}TOKEN_FILENAME", str(tmp_path / "token"))
         monkeypatch.setattr(f"{account}CERT_FILENAME", str(tmp_path / "ca.crt"))
-        engine = engines.load(Settings(engine="auto", state_dir=tmp_path / "state"))
+        engine = composition.load_engine(Settings(engine="auto", state_dir=tmp_path / "state"))
         assert engine.name == "openshift"
         assert list(engine.inspections()) == []
         assert {one.namespace for one in server.requests if one.resource == "configmaps"} == {"amun-inspection"}
@@ -528,11 +528,11 @@ def test_the_engine_is_chosen_by_what_is_there(make: Make, tmp_path: Path, monke
     scene, _ = make()
     monkeypatch.delenv("KUBECONFIG", raising=False)
     chosen = scene.settings.model_copy(update={"engine": "auto"})
-    assert engines.load(chosen).name == "openshift"
-    assert engines.load(Settings(engine="auto", state_dir=tmp_path / "state")).name == "podman"
+    assert composition.load_engine(chosen).name == "openshift"
+    assert composition.load_engine(Settings(engine="auto", state_dir=tmp_path / "state")).name == "podman"
     scene.server.without = frozenset({"build.openshift.io"})
     with pytest.raises(ValueError, match=r"build\.openshift\.io"):
-        engines.load(chosen)
+        composition.load_engine(chosen)
     scene.server.without = frozenset()
 
 

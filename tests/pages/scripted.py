@@ -22,13 +22,13 @@ import uvicorn
 from amun import engines
 from amun.auth.api_keys import new_key
 from amun.auth.callers import Reviewer
+from amun.composition import create_app
 from amun.engines.base import Engine, Queue, check_item
 from amun.errors import InspectionNotFound
 from amun.model import timestamps
 from amun.model.inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
-from amun.model.specification import Specification
 from amun.settings import Settings
-from amun.web.app import create_app
+from amun.validation.problems import validated
 from tests.conftest import wait_until
 
 START = 1_795_000_000.0
@@ -105,7 +105,7 @@ def scene(
     items = len(reports) or int(fields.pop("batch_size", 1))
     document = {"base": "debian:12", "script": "#!/bin/sh\ntrue\n", "identifier": identifier, **fields}
     warmup = document.get("warmup", 0)
-    specification = Specification.from_document({**document, "batch_size": items - warmup})
+    specification = validated({**document, "batch_size": items - warmup})
     name = f"inspection-{identifier}-{number:016x}" if identifier else f"inspection-{number:016x}"
     digest = "sha256:" + hashlib.sha256(document["base"].encode()).hexdigest()
     inspection = Inspection(name, specification, "0" * 64, digest, at(number))

@@ -24,7 +24,7 @@ from amun.errors import ArchiveUnavailable, InspectionNotFound
 from amun.model import timestamps
 from amun.model.identifiers import new_id
 from amun.model.inspection import Accepted, BuildState, Inspection, ItemState, Node, Observation, Submission
-from amun.model.specification import Specification
+from amun.validation.problems import validated
 
 BUCKET = "amun-test"
 CREATED = "2026-01-01T00:00:00.000000Z"
@@ -207,7 +207,7 @@ class MemoryEngine(Engine):
     def add(self, batch_size: int = 1, identifier: str | None = None, **more: Any) -> str:
         """Declare an inspection whose build goes on; without items where `batch_size` is 0."""
         document = {"base": "debian:12", "identifier": identifier, "batch_size": batch_size or 1, **more}
-        specification = Specification.from_document({**document, "script": "true"} if batch_size else document)
+        specification = validated({**document, "script": "true"} if batch_size else document)
         inspection = Inspection(
             new_id(identifier), specification, "0" * 64 if batch_size else None, f"sha256:{'1' * 64}", CREATED, "me"
         )

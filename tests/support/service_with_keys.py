@@ -13,9 +13,9 @@ from typing import Any
 
 from amun.auth.api_keys import new_key
 from amun.auth.callers import Reviewer
+from amun.composition import create_app
 from amun.engines.podman.engine import PodmanEngine
 from amun.settings import Settings
-from amun.web.app import create_app
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -175,7 +175,7 @@ def to_document(record: Record) -> dict[str, Any]:
 def whole(inspection: Inspection, document: Mapping[str, Any]) -> Inspection:
     """An abridged inspection with all that its Secret has. Raises `Damaged`."""
     with _damage():
-        specification = Specification.restore(_unpack(document["data"][WHOLE]))
+        specification = Specification.from_document(_unpack(document["data"][WHOLE]))
     return replace(inspection, specification=specification, abridged=False)
 
 
@@ -213,7 +213,7 @@ def _declared(name: str, packed: str) -> Record:
     kept = _unpack(packed)
     with _damage():
         build = kept.pop("build")
-        inspection = Inspection(**{**kept, "specification": Specification.restore(kept["specification"])})
+        inspection = Inspection(**{**kept, "specification": Specification.from_document(kept["specification"])})
         record = Record(inspection, environment=build["name"], environment_uid=build["uid"], cached=build["cached"])
         timestamps.seconds(inspection.created)
     texts = (inspection.environment, record.environment_uid, inspection.owner or "", inspection.script_sha256 or "")

@@ -27,11 +27,11 @@ from amun.engines.kubernetes.nodes import Placement
 from amun.engines.kubernetes.records import LARGEST, Record
 from amun.environments import dockerfile
 from amun.environments.allowance import Allowance, largest
-from amun.environments.logins import Login
 from amun.environments.masking import Mask
 from amun.errors import RequestTooLarge
 from amun.model import timestamps
 from amun.model.inspection import Inspection
+from amun.model.login import Login
 from amun.telemetry.logs import logger
 
 from . import build_states

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from amun.auth import configuration as choice
-from amun.auth.token_review import NEEDED
+from amun.engines.checks import Check
 from amun.engines.kubernetes import connection, rights
 from amun.engines.kubernetes.api_client import BUILDING, Cluster
 from amun.engines.kubernetes.rights import Right, Rights
-from amun.engines.podman.host.outcome import Check
 from amun.errors import EngineUnavailable
 from amun.settings import Settings
 
@@ -37,8 +35,8 @@ LOGS = Check(
 """What Amun cannot hide from whoever may look at the cluster's own objects."""
 
 
-def look(settings: Settings) -> list[Check]:
-    """All that can be told, most important first."""
+def look(settings: Settings, reviews: Sequence[Right] = ()) -> list[Check]:
+    """All that can be told, most important first; `reviews` are the rights that reviewing callers' tokens needs."""
     try:
         found = connection.find(settings)
         cluster = Cluster(found, settings.cluster_timeout)
@@ -54,11 +52,11 @@ def look(settings: Settings) -> list[Check]:
             f"It does not serve {' and '.join(lacks)}." if lacks else "Environments are built by OpenShift's builds.",
             "use an OpenShift",
         ),
-        *_of_account(cluster, settings),
+        *_of_account(cluster, reviews),
     ]
 
 
-def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
+def _of_account(cluster: Cluster, reviews: Sequence[Right]) -> Iterator[Check]:
     where = f"namespace {cluster.namespace}"
     grant = "apply openshift/base/inspections there, and run as its account"
     yield _rights(cluster, "rights of the API", where, rights.API, grant, needed=True)
@@ -69,16 +67,9 @@ def _of_account(cluster: Cluster, settings: Settings) -> Iterator[Check]:
     yield LIMITS
     yield LOGS
     yield _rights(cluster, "… to read nodes", "cluster", rights.NODES, "apply openshift/components/nodes", needed=False)
-    if _by_token(settings):
+    if reviews:
         remedy = "apply openshift/components/reviews, or set AMUN_AUTH=keys"
-        yield _rights(cluster, "… to review tokens", "cluster", NEEDED, remedy, needed=False)
-
-
-def _by_token(settings: Settings) -> bool:
-    try:
-        return choice.mode(settings) == "token"
-    except choice.Undecided:
-        return False
+        yield _rights(cluster, "… to review tokens", "cluster", reviews, remedy, needed=False)
 
 
 def _rights(cluster: Cluster, name: str, where: str, asked: Sequence[Right], remedy: str, *, needed: bool) -> Check:

@@ -16,8 +16,8 @@ from typing import Any
 from amun.engines.kubernetes import kinds, names, records
 from amun.engines.kubernetes.api_client import AlreadyThere, Cluster, NotFound
 from amun.environments import logins
-from amun.environments.logins import Login
 from amun.model.inspection import Inspection
+from amun.model.login import Login
 
 NETRC = "netrc"
 """The key of what the build reads."""

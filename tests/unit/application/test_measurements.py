@@ -10,8 +10,8 @@ import pytest
 
 from amun.errors import ItemNotFound
 from amun.model.inspection import BuildState, Inspection, ItemState, Observation
-from amun.model.specification import Specification
 from amun.runs.report import Outcome, assemble
+from amun.validation.problems import validated
 from tests.support.service_with_keys import Guarded
 
 pytestmark = pytest.mark.slow  # NumPy and SciPy take a second to import
@@ -49,7 +49,7 @@ class Kept:
         warmup = int(more.get("warmup", 0))
         document = {"base": "debian:12", "script": "true", "batch_size": len(values) - warmup, **more}
         inspection_id = self.guarded.submit(owner, **{name: more[name] for name in ("warmup",) if name in more})
-        specification = Specification.from_document(document)
+        specification = validated(document)
         inspection = Inspection(inspection_id, specification, "0" * 64, "sha256:1", CREATED, owner)
         done = ItemState(0, state="terminated", outcome="succeeded", reason="Completed", exit_code=0)
         items = tuple(replace(done, item=item) for item in range(len(values)))

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from amun import archive as archives_of
-from amun import engines
+from amun import composition
 from amun.application.controller import Controller
 from amun.application.inspections import Inspections
 from amun.archive import worker
@@ -615,9 +615,9 @@ def test_deleting_while_the_archive_is_out_of_reach_can_be_repeated(inner: Memor
 
 
 def test_an_archive_is_put_behind_the_engine_where_one_is_set(tmp_path: Path) -> None:
-    plain = engines.load(Settings(engine="podman", state_dir=tmp_path))
+    plain = composition.load_engine(Settings(engine="podman", state_dir=tmp_path))
     assert not isinstance(plain, Archived)
-    with_archive = engines.load(Settings(engine="podman", state_dir=tmp_path, archive=str(tmp_path)))
+    with_archive = composition.load_engine(Settings(engine="podman", state_dir=tmp_path, archive=str(tmp_path)))
     assert isinstance(with_archive, Archived)
     assert type(with_archive.inner) is type(plain)
     assert with_archive.name == "podman"

@@ -16,7 +16,7 @@ import pytest
 from requests_mock import Mocker
 
 from amun.cli.sanitize import LogWriter, plain
-from amun.model.specification import problems
+from amun.validation.problems import problems
 from tests.support.command_line import amun, answering, command, on_a_terminal, service
 
 ID = "inspection-test-0123456789abcdef"

@@ -12,7 +12,8 @@ import pytest
 
 import amun.runner
 from amun.environments import dockerfile as amun_dockerfile
-from amun.model.specification import Specification, Variable
+from amun.model.specification import Variable
+from amun.validation.problems import validated
 from tests.cluster.world import Latencies, World, nodes
 from tests.cluster.world.conditions import get_condition
 from tests.cluster.world.dockerfile import parse, variables
@@ -571,7 +572,7 @@ AWKWARD = [
 
 def test_variables_arrive_as_they_were_sent() -> None:
     sent = [Variable(f"NAME_{number}", value) for number, value in enumerate(AWKWARD)]
-    specification = Specification.from_document({"base": BASE, "script": "true"})
+    specification = validated({"base": BASE, "script": "true"})
     text = amun_dockerfile.context(specification)["Dockerfile"].decode()
     assert [instruction.name for instruction in parse(text)][:2] == ["FROM", "USER"]
     found: dict[str, str] = {}
@@ -584,9 +585,7 @@ def test_variables_arrive_as_they_were_sent() -> None:
 
 def amun_build(stage: Stage, document: Document) -> str:
     """Build the environment of a specification, as Amun's engine has it built."""
-    context = amun_dockerfile.context(
-        Specification.from_document({"base": standin_base.IMAGE, "script": "true", **document})
-    )
+    context = amun_dockerfile.context(validated({"base": standin_base.IMAGE, "script": "true", **document}))
     arguments = [{"name": name, "value": value} for name, value in amun_dockerfile.build_arguments(context).items()]
     encoded = {name: base64.b64encode(content).decode() for name, content in context.items() if name != "Dockerfile"}
     stage.store.create("ConfigMap", {"metadata": {"name": "context"}, "binaryData": encoded})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from amun.engines import pod_manifests
 from amun.model.inspection import Inspection
-from amun.model.specification import Specification
+from amun.validation.problems import validated
 from tests.cluster import schemas
 from tests.cluster.store import Store
 
@@ -39,7 +39,7 @@ ON_A_CLUSTER = pod_manifests.Surroundings(
 
 def inspection(**fields: Any) -> Inspection:
     document = {"base": "debian:12", "script": "true", **fields}
-    specification = Specification.from_document(document)
+    specification = validated(document)
     return Inspection("inspection-test-0123456789abcdef", specification, "0" * 64, "sha256:1", "2026-01-01T00:00:00Z")
 
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from amun.environments.dockerfile import NEWLINE, build_arguments, context
 from amun.model.specification import File, Metric, Specification, Variable
 from amun.validation import rules
+from amun.validation.problems import validated
 
 TESTS = Path(__file__).parents[2]
 GOLDEN = sorted(path for path in (TESTS / "golden" / "dockerfiles").iterdir())
-PLAIN = Specification.from_document({"base": "debian:12"})
+PLAIN = validated({"base": "debian:12"})
 EVERYTHING = replace(
     PLAIN,
     update=True,
@@ -66,7 +67,7 @@ def document(case: Path) -> Any:
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.name)
 def test_dockerfile_and_what_is_generated_beside_it_are_these(case: Path) -> None:
-    made = context(Specification.from_document(document(case)))
+    made = context(validated(document(case)))
     for expected in case.iterdir():
         if expected.name != "specification.json":
             assert made[expected.name].decode() == expected.read_text(), expected.name
@@ -142,7 +143,7 @@ def test_names_in_the_context_can_be_keys_of_a_config_map() -> None:
 
 def test_what_is_copied_is_there_and_what_is_there_is_copied() -> None:
     for case in GOLDEN:
-        specification = Specification.from_document(document(case))
+        specification = validated(document(case))
         copied = [json.loads(rest)[:-1] for instruction, rest in instructions(specification) if instruction == "COPY"]
         assert {"Dockerfile"}.union(*copied) == set(context(specification))
 
@@ -189,4 +190,4 @@ def test_line_end_is_asked_for_only_where_it_is_needed() -> None:
 
 
 def _context(case: Path) -> dict[str, bytes]:
-    return context(Specification.from_document(document(case)))
+    return context(validated(document(case)))

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amun.environments import logins
-from amun.environments.logins import Login
 from amun.errors import InvalidSpecification
+from amun.model.login import Login
 from amun.validation.problems import json_path
 from tests.support.service_with_keys import DOCUMENT, Guarded
 

@@ -23,8 +23,8 @@ from amun.engines.podman.state.store import Declared, Store
 from amun.errors import AmunError, ArchiveUnavailable, Conflict
 from amun.model import codec, status
 from amun.model.inspection import BuildState, Inspection, ItemState, Observation, Submission
-from amun.model.specification import Specification
 from amun.settings import Settings
+from amun.validation.problems import validated
 
 MOMENT = "2026-01-01T00:00:00.000000Z"
 DOCUMENT = {"base": "debian:12", "script": "true", "batch_size": 2, "metrics": [{"path": "a.b"}]}
@@ -47,7 +47,7 @@ class World:
         self.inspections = Inspections(PodmanEngine(self.settings), self.settings, ANYBODY)
 
     def add(self, name: str, over: bool = False) -> str:
-        specification = Specification.from_document(DOCUMENT)
+        specification = validated(DOCUMENT)
         inspection = Inspection(f"inspection-{name:0<16}", specification, "0" * 64, f"sha256:{name:0<64}", MOMENT, None)
         build = self.store.new_build(inspection, {"Dockerfile": b"FROM x\n"})
         self.store.declare(Declared(inspection, build, cached=False), b"true")

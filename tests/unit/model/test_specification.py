@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amun.errors import InvalidSpecification
-from amun.model.specification import Defaults, File, Gpu, Hardware, Metric, Python, Requests, Specification, problems
+from amun.model.specification import Defaults, File, Gpu, Hardware, Metric, Python, Requests, Specification
 from amun.validation import rules
+from amun.validation.problems import problems, validated
 
 CASES = sorted((Path(__file__).parents[2] / "cases").glob("*.json"))
 SHA = "sha256:" + "0" * 64
@@ -52,9 +53,9 @@ def nested(levels: int) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_what_callers_of_the_original_sent_is_accepted_and_comes_back_the_same(case: Path) -> None:
     document = json.loads(case.read_text())
-    specification = Specification.from_document(document)
+    specification = validated(document)
     returned = specification.to_document()
-    assert Specification.from_document(returned) == specification
+    assert validated(returned) == specification
     for name in ("script", "python", "packages", "python_packages", "environment", "base", "identifier"):
         if document.get(name) is not None:
             assert returned[name] == document[name]
@@ -72,7 +73,7 @@ def test_null_is_the_same_as_leaving_out_at_every_level() -> None:
     hardware = dict.fromkeys(
         ["cpu_family", "cpu_model", "physical_cpus", "processor", "architecture", "gpu", "node_selector"]
     )
-    optional = [name for name in vars(Specification.from_document(nothing)) if name not in ("base", "extras")]
+    optional = [name for name in vars(validated(nothing)) if name not in ("base", "extras")]
     for document in (
         nothing | dict.fromkeys(optional) | {"runtime_environment": None, "@created": None},
         nothing | {"build": {"requests": None, "cache": None, "timeout": None}, "run": {"requests": requests}},
@@ -81,7 +82,7 @@ def test_null_is_the_same_as_leaving_out_at_every_level() -> None:
         nothing | {"python": {"requirements": None, "requirements_locked": None}},
     ):
         assert problems(document) == []
-        assert Specification.from_document(document) == Specification.from_document(nothing)
+        assert validated(document) == validated(nothing)
 
 
 @pytest.mark.parametrize(
@@ -98,17 +99,17 @@ def test_null_is_the_same_as_leaving_out_at_every_level() -> None:
 )
 def test_empty_is_the_same_as_leaving_out(empty: dict[str, Any]) -> None:
     nothing = {"base": "fedora:41"}
-    assert Specification.from_document(nothing | empty) == Specification.from_document(nothing)
+    assert validated(nothing | empty) == validated(nothing)
 
 
 @pytest.mark.parametrize(("given", "meant"), [("5", 5), ("1000", 1000), ("007", 7), (12, 12)])
 def test_a_batch_size_may_be_a_numeric_string(given: object, meant: int) -> None:
-    assert Specification.from_document({"base": "fedora:41", "batch_size": given}).batch_size == meant
+    assert validated({"base": "fedora:41", "batch_size": given}).batch_size == meant
 
 
 @pytest.mark.parametrize(("given", "meant"), [("0", 0), ("999", 999), ("007", 7), (12, 12), (None, 0)])
 def test_a_number_of_warm_ups_may_be_a_numeric_string(given: object, meant: int) -> None:
-    specification = Specification.from_document({"base": "fedora:41", "warmup": given})
+    specification = validated({"base": "fedora:41", "warmup": given})
     assert (specification.warmup, specification.items) == (meant, meant + 1)
 
 
@@ -118,7 +119,7 @@ def test_metrics_are_taken_as_they_are_described() -> None:
         {"path": '["a.b"][0].c d', "unit": "rows/s"},
         {"path": "b"},
     ]
-    specification = Specification.from_document({"base": "fedora:41", "metrics": described})
+    specification = validated({"base": "fedora:41", "metrics": described})
     assert specification.metrics == (Metric("a", None, "lower"), Metric('["a.b"][0].c d', "rows/s"), Metric("b"))
     assert specification.to_document()["metrics"] == [
         {"path": "a", "better": "lower"},
@@ -129,13 +130,13 @@ def test_metrics_are_taken_as_they_are_described() -> None:
 
 def test_what_says_nothing_of_warm_ups_and_metrics_is_as_parts_of_an_earlier_version_know_it() -> None:
     for nothing in ({}, {"warmup": 0, "metrics": []}, {"warmup": "0", "metrics": None}):
-        document = Specification.from_document({"base": "fedora:41", **nothing}).to_document()
+        document = validated({"base": "fedora:41", **nothing}).to_document()
         assert document.keys().isdisjoint({"warmup", "metrics"})
 
 
 def test_a_stored_specification_can_be_sent_back() -> None:
     document = {"base": "fedora:41", "@created": "2020-08-05T14:41:01.756319"}
-    assert Specification.from_document(document) == Specification.from_document({"base": "fedora:41"})
+    assert validated(document) == validated({"base": "fedora:41"})
 
 
 def test_fields_of_the_original_without_effect_are_given_back() -> None:
@@ -145,7 +146,7 @@ def test_fields_of_the_original_without_effect_are_given_back() -> None:
         "send_messages": True,
         "force_sync": False,
     }
-    returned = Specification.from_document({"base": "fedora:41"} | extras).to_document()
+    returned = validated({"base": "fedora:41"} | extras).to_document()
     assert {name: returned[name] for name in extras} == extras
 
 
@@ -156,7 +157,7 @@ def test_requirements_may_be_strings_or_objects() -> None:
 
 
 def test_all_defaults_are_filled_in() -> None:
-    assert Specification.from_document({"base": "fedora:41"}).to_document() == {
+    assert validated({"base": "fedora:41"}).to_document() == {
         "base": "fedora:41",
         "update": False,
         "packages": [],
@@ -176,14 +177,14 @@ def test_all_defaults_are_filled_in() -> None:
 
 def test_a_deployment_has_defaults_of_its_own() -> None:
     defaults = Defaults(cpu="2", memory="1Gi", build_timeout=60, run_timeout=30)
-    specification = Specification.from_document({"base": "fedora:41", "run": {"requests": {"cpu": "3"}}}, defaults)
+    specification = validated({"base": "fedora:41", "run": {"requests": {"cpu": "3"}}}, defaults)
     assert (specification.build.requests, specification.build.timeout) == (Requests("2", "1Gi"), 60)
     assert (specification.run.requests, specification.run.timeout) == (Requests("3", "1Gi"), 30)
 
 
 def test_build_and_run_ask_for_hardware_each_on_its_own() -> None:
     hardware = {"cpu_family": 6, "gpu": {"count": 2}, "node_selector": {"example.com/disk": "ssd", "empty": ""}}
-    specification = Specification.from_document({"base": "fedora:41", "run": {"requests": {"hardware": hardware}}})
+    specification = validated({"base": "fedora:41", "run": {"requests": {"hardware": hardware}}})
     assert specification.build.requests.hardware is None
     assert specification.run.requests.hardware == Hardware(
         cpu_family=6, gpu=Gpu("nvidia.com/gpu", 2), node_selector={"example.com/disk": "ssd", "empty": ""}
@@ -209,7 +210,7 @@ def test_build_and_run_ask_for_hardware_each_on_its_own() -> None:
     ],
 )
 def test_paths_of_files_have_one_form(given: str, path: str) -> None:
-    specification = Specification.from_document({"base": "b", "files": [{"path": given, "content": ""}]})
+    specification = validated({"base": "b", "files": [{"path": given, "content": ""}]})
     assert specification.files == (File(path, ""),)
 
 
@@ -252,7 +253,7 @@ def test_text_keeps_every_character(value: str) -> None:
         "files": [{"path": "a", "content": value}],
         "environment": [{"name": "A", "value": value}],
     }
-    returned = Specification.from_document(document).to_document()
+    returned = validated(document).to_document()
     assert returned["script"] == f"#{value}"
     assert returned["files"] == [{"path": "/a", "content": value}]
     assert returned["environment"] == [{"name": "A", "value": value}]
@@ -267,7 +268,7 @@ def test_variables_may_be_as_large_as_is_said() -> None:
 
 
 def test_a_lock_is_known_as_one() -> None:
-    assert Specification.from_document(locked()).python.locked
+    assert validated(locked()).python.locked
     assert not Python().locked
 
 
@@ -528,12 +529,12 @@ def test_messages_do_not_repeat_what_was_sent() -> None:
 def test_what_is_no_object_is_refused(document: object) -> None:
     assert messages(document) == {"": "must be an object"}
     with pytest.raises(InvalidSpecification):
-        Specification.from_document(document)
+        validated(document)
 
 
 def test_a_refused_specification_names_its_fields() -> None:
     with pytest.raises(InvalidSpecification, match="packages") as caught:
-        Specification.from_document({"packages": [1]})
+        validated({"packages": [1]})
     assert [problem.path for problem in caught.value.details] == ["base", "packages[0]"]
 
 
@@ -646,8 +647,8 @@ DOCUMENTS = record(
 @MANY
 @given(DOCUMENTS)
 def test_what_is_accepted_is_the_same_after_a_round_trip(document: dict[str, Any]) -> None:
-    specification = Specification.from_document(document)
+    specification = validated(document)
     returned = json.loads(json.dumps(specification.to_document()))
+    assert validated(returned) == specification
     assert Specification.from_document(returned) == specification
-    assert Specification.restore(returned) == specification
-    assert Specification.from_document(returned).to_document() == returned
+    assert validated(returned).to_document() == returned

@@ -10,7 +10,7 @@ import pytest
 from amun.application.controller import Step, next_step
 from amun.model import status
 from amun.model.inspection import BuildState, Inspection, ItemState, Observation
-from amun.model.specification import Specification
+from amun.validation.problems import validated
 
 CREATED = "2026-01-01T00:00:00.000000Z"
 LATER = "2026-01-01T00:01:00.000000Z"
@@ -31,7 +31,7 @@ LOST = replace(DONE, outcome="error", reason="NodeLost", message="The node is go
 
 def observation(build: BuildState, *items: ItemState, **more: Any) -> Observation:
     document = {"base": "debian:12", "batch_size": max(1, len(items)), "allowed_failures": more.pop("allowed", 0)}
-    specification = Specification.from_document({**document, "script": "true"} if items else document)
+    specification = validated({**document, "script": "true"} if items else document)
     inspection = Inspection("inspection-1", specification, "0" * 64 if items else None, "sha256:1", CREATED)
     numbered = tuple(replace(item, item=number) for number, item in enumerate(items))
     return Observation(inspection, build, numbered, **more)

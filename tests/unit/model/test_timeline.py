@@ -9,7 +9,7 @@ import pytest
 
 from amun.model import timeline
 from amun.model.inspection import BuildState, Inspection, ItemState, Observation
-from amun.model.specification import Specification
+from amun.validation.problems import validated
 
 
 def at(second: int) -> str:
@@ -28,7 +28,7 @@ def steps(build: BuildState, *items: ItemState, **more: Any) -> list[tuple[str, 
 
 
 def document(build: BuildState, *items: ItemState, **more: Any) -> list[dict[str, Any]]:
-    specification = Specification.from_document({"base": "debian:12", "script": "true", "batch_size": len(items) or 1})
+    specification = validated({"base": "debian:12", "script": "true", "batch_size": len(items) or 1})
     inspection = Inspection("inspection-1", specification, "0" * 64, "sha256:1", at(1))
     return timeline.to_document(Observation(inspection, build, items or (ItemState(0),), **more))
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from amun.composition import create_app
 from amun.pages import words
 from amun.settings import Settings
-from amun.web.app import create_app
 from tests.pages.scripted import HWINFO, Scene, ScriptedEngine, report, scene
 
 pytestmark = pytest.mark.slow

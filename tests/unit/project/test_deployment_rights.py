@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from amun import engines
+from amun import composition
 from amun.engines.base import Engine
 from amun.engines.kubernetes import kinds, names, retention
 from amun.engines.kubernetes.api_client import AlreadyThere, Cluster, RefusedForGood, connect
@@ -67,7 +67,7 @@ class GrantedDesk(Desk):
 
     def controlling(self) -> Engine:
         """The engine as a controller has it."""
-        return engines.load(self.site.settings.model_copy(update=self.site.as_("amun-controller")))
+        return composition.load_engine(self.site.settings.model_copy(update=self.site.as_("amun-controller")))
 
 
 # -- scenes -----------------------------------------------------------------------------------------------------------

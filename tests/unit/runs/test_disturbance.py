@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amun.model.thresholds import Thresholds
 from amun.runs import kernel_counters
-from amun.runs.disturbance import Thresholds, assess
+from amun.runs.disturbance import assess
 from amun.settings import Settings
 from amun.validation import schema as contract
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amun.model.specification import Hardware
-from amun.runs.disturbance import Thresholds
+from amun.model.thresholds import Thresholds
 from amun.runs.log_frames import Frame
 from amun.runs.report import USAGE, Outcome, Verdict, assemble, parse_object, parse_os_release, verdict
 from amun.validation import schema

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amun.model.specification import Specification
 from amun.statistics import specification_diff
 from amun.statistics.hardware_profile import profile, unlike
+from amun.validation.problems import validated
 
 REPORT: dict[str, Any] = {
     "hwinfo": {
@@ -78,7 +78,7 @@ def test_any_report_has_a_profile(document: Any) -> None:
 
 
 def specification(**fields: Any) -> dict[str, Any]:
-    return Specification.from_document({"base": "debian:12", "script": "true", **fields}).to_document()
+    return validated({"base": "debian:12", "script": "true", **fields}).to_document()
 
 
 def test_fields_that_differ_are_told_and_names_are_not() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from amun.application import script_source
 from amun.errors import InvalidSpecification
-from amun.model.specification import problems
 from amun.validation import problems as validation
+from amun.validation.problems import problems
 from amun.web import connexion_validation
 from amun.web.script_fetching import EACH, THREADS
 from tests.support.service_with_keys import DOCUMENT, Guarded

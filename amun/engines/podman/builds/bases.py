@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import amun
+from amun import parent_death
 from amun.model import image_names
-from amun.processes import parent_death
 
 UNTRIGGERED = "localhost/amun/untriggered"
 """Repository of copies without triggers; the tag is the original's id."""

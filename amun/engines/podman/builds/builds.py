@@ -16,8 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from amun.application import unexpected
-from amun.application.unexpected import Refusals, Unexpected
+from amun.engines import unexpected
 from amun.engines.podman.host import cgroups
 from amun.engines.podman.host.machine import Machine
 from amun.engines.podman.podman_cli import NO_ROOM, Podman
@@ -27,6 +26,7 @@ from amun.engines.podman.runs.usage import UsageGuard
 from amun.engines.podman.state import disk_full, files
 from amun.engines.podman.state.disk_full import Room
 from amun.engines.podman.state.store import BuildRecord, Declared, Store
+from amun.engines.unexpected import Refusals, Unexpected
 from amun.environments import dockerfile, logins
 from amun.environments.allowance import Allowance, largest
 from amun.environments.build_log import failed_step

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 import amun
+from amun import parent_death
 from amun.engines.podman.host import routes
 from amun.engines.podman.host.facts import find_programs
-from amun.processes import parent_death
 
 from .doors import Doors, adopted
 

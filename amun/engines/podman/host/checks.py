@@ -9,11 +9,11 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from amun.engines.checks import Check
 from amun.engines.podman.builds.environment import BuildEnvironment
 from amun.engines.podman.podman_cli import NO_IDS
 
 from .facts import Facts
-from .outcome import Check
 
 OLDEST = (4, 3)
 GIBIBYTE = 1 << 30

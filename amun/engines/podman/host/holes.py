@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from amun.engines.checks import Check
 from amun.engines.podman.podman_cli import Podman
 
 from . import checks, packages, trials
 from .facts import Facts
-from .outcome import Check, Machine
+from .outcome import Machine
 from .packages import Package
 
 

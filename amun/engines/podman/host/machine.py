@@ -16,12 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from amun import __version__
+from amun.engines.checks import Check
 from amun.engines.podman.builds import environment as buildenvironment
 from amun.engines.podman.state import files
 from amun.settings import Settings
 
 from . import configuration, facts
-from .outcome import Check, Machine, Wishes
+from .outcome import Machine, Wishes
 from .prober import Prober, podman_environment
 
 __all__ = ["Check", "Machine", "for_settings", "probe"]

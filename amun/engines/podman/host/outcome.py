@@ -1,4 +1,4 @@
-"""What looking at a machine comes to: the checks that were made, and how to use Podman there."""
+"""How to use Podman on a machine, as the checks of it came out."""
 
 from __future__ import annotations
 
@@ -6,24 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from amun.engines.checks import Check
 from amun.engines.podman.runs import usage
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: whether it is well, what was chosen, why, and the command that helps if not.
-
-    The engine cannot work while a `needed` check is not ok; `lasting` says that this does not pass by itself.
-    """
-
-    name: str
-    ok: bool
-    chosen: str
-    why: str
-    remedy: str | None = None
-    needed: bool = True
-    lasting: bool = False
-
 
 NETWORK_OF_BUILDS, HOST_ACCESS = EXPOSURES = ("network of builds", "host access of runs")
 """Names of the checks that say what of this machine is within reach."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from amun.engines.checks import Check
 from amun.engines.podman.builds import doors
 from amun.engines.podman.builds import environment as buildenvironment
 from amun.engines.podman.builds.doors import Doors
@@ -21,7 +22,7 @@ from amun.errors import EngineUnavailable
 
 from . import cgroups, checks, configuration, facts, trials
 from .facts import Facts
-from .outcome import HOST_ACCESS, NETWORK_OF_BUILDS, Check, Machine, Wishes
+from .outcome import HOST_ACCESS, NETWORK_OF_BUILDS, Machine, Wishes
 
 # What Podman may see of the service's own environment; nothing else in it is Podman's business.
 PASSED = (

@@ -16,14 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from amun.application import unexpected
-from amun.application.unexpected import Refusals, Unexpected
-from amun.engines import pod_manifests
+from amun.engines import pod_manifests, unexpected
 from amun.engines.podman.host.machine import Machine
 from amun.engines.podman.podman_cli import Podman, PodmanError, PodmanSlow
 from amun.engines.podman.state import disk_full, files
 from amun.engines.podman.state.disk_full import Room
 from amun.engines.podman.state.store import Store
+from amun.engines.unexpected import Refusals, Unexpected
 from amun.errors import EngineUnavailable, InspectionNotFound
 from amun.model import timestamps
 from amun.model.inspection import Inspection, ItemState

@@ -39,11 +39,11 @@ from typing import Any, TypeVar
 
 from amun.environments import logins
 from amun.environments.allowance import Allowance
-from amun.environments.logins import Login
 from amun.errors import InspectionNotFound
 from amun.model import codec, timestamps
 from amun.model.identifiers import is_valid
 from amun.model.inspection import BuildState, Inspection, ItemState
+from amun.model.login import Login
 from amun.model.specification import Specification
 from amun.runs import programs
 
@@ -52,7 +52,7 @@ from .files import CorruptState
 
 Value = TypeVar("Value")
 
-UNREADABLE = Specification.restore({"base": "unknown"})
+UNREADABLE = Specification.from_document({"base": "unknown"})
 """Stands for a specification whose record cannot be read any more."""
 
 
@@ -482,7 +482,7 @@ def _read_declared(path: Path, _inode: int) -> Declared:
     """Records never change, so they are read once; the inode tells a directory from a later one of the same name."""
     record = files.read_json(path / "record.json")
     try:
-        specification = asdict(Specification.restore(record["specification"]))
+        specification = asdict(Specification.from_document(record["specification"]))
         inspection = codec.restore(Inspection, {**record, "id": path.name, "specification": specification})
         return codec.restore(Declared, {**record, "inspection": inspection})
     except (TypeError, KeyError, ValueError, AttributeError) as exc:

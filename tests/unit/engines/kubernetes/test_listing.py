@@ -16,8 +16,8 @@ from amun.engines.kubernetes.records import Final, Record
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.errors import TooManyRequests
 from amun.model.inspection import BuildState, Inspection, ItemState
-from amun.model.specification import Specification
 from amun.settings import Settings
+from amun.validation.problems import validated
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.recording import Record as Request
 from tests.conftest import wait_until
@@ -52,7 +52,7 @@ def keep(server: ApiServer, count: int, phase: str = "succeeded", moment: str = 
     made = []
     for index in range(count):
         name = f"inspection-{phase.replace('_', '-')}-{index:016x}"
-        specification = Specification.from_document({**DOCUMENT, "identifier": phase.replace("_", "-")})
+        specification = validated({**DOCUMENT, "identifier": phase.replace("_", "-")})
         inspection = Inspection(name, specification, "0" * 64, "sha256:" + "0" * 64, moment, None)
         record = Record(inspection, f"environment-{0:032x}", "0", False)
         server.store.create("ConfigMap", records.to_document(record))

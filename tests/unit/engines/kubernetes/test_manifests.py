@@ -23,8 +23,8 @@ from amun.engines.openshift.logins import Logins
 from amun.engines.openshift.record_store import Declarations
 from amun.environments import digest, dockerfile
 from amun.model.inspection import BuildState, Inspection, Submission
-from amun.model.specification import Specification
 from amun.settings import Settings
+from amun.validation.problems import validated
 from tests.cluster import schemas
 from tests.conftest import wait_until
 
@@ -89,7 +89,7 @@ def sent() -> dict[str, dict[str, Any]]:
     sent: Any = Sent()
     settings = Settings(engine="openshift", queue_name="lab", run_egress="closed")
     placement = Placement.of(settings)
-    specification = Specification.from_document(SPECIFICATION)
+    specification = validated(SPECIFICATION)
     context = dockerfile.context(specification)
     inspection = Inspection(
         "inspection-0123456789abcdef",

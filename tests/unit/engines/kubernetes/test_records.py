@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from amun.engines.kubernetes import records
 from amun.engines.kubernetes.records import Record
 from amun.model.inspection import Inspection
-from amun.model.specification import Specification
+from amun.validation.problems import validated
 
 NAME = "inspection-0123456789abcdef"
 JSON = st.recursive(
@@ -26,7 +26,7 @@ JSON = st.recursive(
 
 def document(**kept: Any) -> dict[str, Any]:
     """A record as it is written, with some fields of what it keeps replaced."""
-    specification = Specification.from_document({"base": "debian:12", "script": "true"})
+    specification = validated({"base": "debian:12", "script": "true"})
     inspection = Inspection(NAME, specification, "0" * 64, "sha256:" + "1" * 64, "2026-01-01T00:00:00.000000Z", "alice")
     made = records.to_document(Record(inspection, "environment-" + "1" * 32, "uid", False))
     made["metadata"] |= {"uid": "u", "resourceVersion": "1"}

@@ -14,9 +14,9 @@ from amun.engines.kubernetes import pending_reasons, pod_states
 from amun.engines.kubernetes.records import Reason
 from amun.engines.openshift import build_states
 from amun.model.inspection import Inspection
-from amun.model.specification import Specification
 from amun.runs import report
 from amun.runs.log_frames import Frame
+from amun.validation.problems import validated
 
 RECORDED = Path(__file__).parents[3] / "cluster" / "recorded"
 ATTEMPTS = 2
@@ -40,7 +40,7 @@ def scene(
         for status in pod["status"].get("containerStatuses") or ():
             status["name"] = status["name"].replace("inspect", "run")
     document = {"base": "debian:12", "script": "true", "batch_size": batch_size, "run": {"timeout": timeout}}
-    specification = Specification.from_document(document)
+    specification = validated(document)
     made = Inspection("inspection-0123456789abcdef", specification, "0" * 64, "sha256:1", "2026-01-01T00:00:00Z")
     job = recorded(f"job-{name}")
     job["metadata"]["name"] = made.id
@@ -161,9 +161,7 @@ class TestSharedBuilds:
     @staticmethod
     def inspection(created: str, timeout: int = 600, cpu: str = "500m", memory: str = "64Mi") -> Inspection:
         document = {"base": "a:1", "build": {"timeout": timeout, "requests": {"cpu": cpu, "memory": memory}}}
-        return Inspection(
-            "inspection-0123456789abcdef", Specification.from_document(document), None, "sha256:1", created
-        )
+        return Inspection("inspection-0123456789abcdef", validated(document), None, "sha256:1", created)
 
     def test_who_allows_more_goes_on_after_a_limit_and_nobody_else_does(self) -> None:
         killed = self.build(reason="OutOfMemoryKilled")
@@ -362,9 +360,7 @@ class TestItems:
 
     def test_hardware_that_is_not_what_was_asked_for_is_an_error(self) -> None:
         inspection, (pod,), _ = scene("ok")
-        wanted = Specification.from_document(
-            {"base": "x", "script": "true", "run": {"requests": {"hardware": {"cpu_family": 99}}}}
-        )
+        wanted = validated({"base": "x", "script": "true", "run": {"requests": {"hardware": {"cpu_family": 99}}}})
         pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["message"] = '{"cpu_info": {"family": 6}}'
         asked = replace(inspection, specification=wanted)
         (state,) = seen(asked, [reported(pod)], None, None, ATTEMPTS)

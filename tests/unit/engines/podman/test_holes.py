@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from amun.engines.checks import Check
 from amun.engines.podman.host import checks, holes, packages
 from amun.engines.podman.host.facts import Facts
 from amun.engines.podman.host.holes import HOLES
-from amun.engines.podman.host.outcome import Check
 from amun.engines.podman.host.packages import Package
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg") is None, reason="versions are compared by dpkg, which is not here")

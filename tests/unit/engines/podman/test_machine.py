@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amun.engines.checks import Check
 from amun.engines.podman.builds import environment as buildenvironment
 from amun.engines.podman.builds.environment import BuildEnvironment
 from amun.engines.podman.host import base_image as baseimage
 from amun.engines.podman.host import cgroups, checks, configuration, machine, prober, trials
 from amun.engines.podman.host.facts import Facts, file_system, free_from
-from amun.engines.podman.host.outcome import Check, Machine, Wishes
+from amun.engines.podman.host.outcome import Machine, Wishes
 from amun.engines.podman.runs import oci_hook
 
 DEBIAN = Facts(

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import structlog
 
-from amun.application import unexpected
 from amun.application.controller import Controller
-from amun.application.unexpected import TRIES
+from amun.engines import unexpected
 from amun.engines.podman.runs.container import Container
+from amun.engines.unexpected import TRIES
 from amun.model import status
 from amun.model.inspection import Inspection
 from tests.support.archive_doubles import MemoryEngine
