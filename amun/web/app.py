@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from amun.application.inspections import Inspections
 from amun.application.measurements import Measuring
-from amun.auth.callers import Reviewer
+from amun.auth.callers import Caller, Reviewer
 from amun.auth.rate_limits import Limits
 from amun.engines.base import Engine
 from amun.pages.middleware import Pages
@@ -39,7 +40,6 @@ from .script_fetching import Scripts
 
 def create_app(settings: Settings, engine: Engine, reviewer: Reviewer | None, limits: Limits) -> connexion.FlaskApp:
     """The ASGI application, for callers whom `reviewer` knows; for everybody where there is none."""
-    names = Names(settings)
     seen_by = partial(Inspections, engine, settings, limits=limits, measuring=Measuring(engine))
     formats.quantity("1")  # imports what would make the first submission slow
     app = connexion.FlaskApp(
@@ -55,23 +55,41 @@ def create_app(settings: Settings, engine: Engine, reviewer: Reviewer | None, li
     app.app.extensions["amun"] = seen_by
     error_responses.register(app)
     _add_pages(app.app, engine, Readiness(engine, reviewer))
-    app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
-    app.add_middleware(Hosts, position=MiddlewarePosition.BEFORE_SWAGGER, names=names)
-    app.add_middleware(Session, position=MiddlewarePosition.BEFORE_SWAGGER)
-    app.add_middleware(Pages, position=MiddlewarePosition.BEFORE_SWAGGER, service=app)
-    app.add_middleware(
-        Door,
-        position=MiddlewarePosition.BEFORE_SWAGGER,
-        reviewer=reviewer,
-        limits=limits,
-        names=names,
-        open_paths=open_paths(metrics=not settings.metrics_auth),
-    )
-    app.add_middleware(UniformRequests, position=MiddlewarePosition.BEFORE_SWAGGER)
-    app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
-    app.add_middleware(Scripts, position=MiddlewarePosition.BEFORE_CONTEXT, settings=settings)
-    app.add_middleware(PlainTextLogs, position=MiddlewarePosition.BEFORE_CONTEXT, seen_by=seen_by)
+    _add_layers(app, settings, reviewer, limits, seen_by)
     return app
+
+
+def _add_layers(
+    app: connexion.FlaskApp,
+    settings: Settings,
+    reviewer: Reviewer | None,
+    limits: Limits,
+    seen_by: Callable[[Caller], Inspections],
+) -> None:
+    """Put our ASGI layers around Connexion's, from the outside in; those of one position stand as they are added."""
+    names = Names(settings)
+    # Outermost: what any other layer answers, errors included, is counted, and no body is larger than the limit.
+    app.add_middleware(Gate, position=MiddlewarePosition.BEFORE_EXCEPTION, request_limit=settings.request_limit)
+    # Connexion's exception layer stands here: whatever is raised further in is answered in one shape.
+    before_swagger = partial(app.add_middleware, position=MiddlewarePosition.BEFORE_SWAGGER)
+    # First of what may refuse: a page of another origin learns nothing, not even whether a path is there.
+    before_swagger(Hosts, names=names)
+    # Before authentication, which then finds the cookie's credential where it finds all others.
+    before_swagger(Session)
+    # Before authentication: a page needs no credential, since it asks the API with the visitor's.
+    before_swagger(Pages, service=app)
+    # Whoever gets past is known, so every layer further in can ask who it is.
+    paths = open_paths(metrics=not settings.metrics_auth)
+    before_swagger(Door, reviewer=reviewer, limits=limits, names=names, open_paths=paths)
+    # Before Connexion routes and validates: it understands one form of what may be written in several.
+    before_swagger(UniformRequests)
+    # Before routing: it must answer while every thread of Flask is busy.
+    app.add_middleware(Liveness, position=MiddlewarePosition.BEFORE_ROUTING)
+    # After validation, so that only URLs of valid documents are fetched, and before Flask, whose few threads
+    # must not wait for other hosts or for readers of logs.
+    before_context = partial(app.add_middleware, position=MiddlewarePosition.BEFORE_CONTEXT)
+    before_context(Scripts, settings=settings)
+    before_context(PlainTextLogs, seen_by=seen_by)
 
 
 def _add_pages(app: flask.Flask, engine: Engine, readiness: Readiness) -> None:
