@@ -14,8 +14,8 @@ from amun.engines.podman.builds.namespace import build_command
 from amun.engines.podman.host import cgroups
 from amun.engines.podman.runs import pods
 from amun.environments import dockerfile
+from amun.model import quantity
 from amun.model.specification import Requests, Specification
-from amun.validation import formats
 from amun.validation.problems import validated
 
 from .service import PATIENCE, Service
@@ -82,7 +82,7 @@ def _read(service: Service, document: Document) -> Specification:
 
 def _limits(limits: Collection[str], requests: Requests) -> list[str]:
     """What it may use, as far as this machine can limit it."""
-    cpu, memory = formats.quantity(requests.cpu), int(formats.quantity(requests.memory))
+    cpu, memory = quantity.parse(requests.cpu), int(quantity.parse(requests.memory))
     return cgroups.options(limits, cpu, memory)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from amun.errors import Infeasible
+from amun.model import quantity
 from amun.model.inspection import Node
 from amun.model.specification import Hardware, Requests, Specification
-from amun.validation import formats
 
 
 class Places(Protocol):
@@ -37,9 +37,9 @@ def check(specification: Specification, engine: Places) -> None:
 
 def _obstacles(requests: Requests, node: Node, engine: Places) -> Iterator[str]:
     """What a node lacks, a sentence each."""
-    if formats.quantity(requests.cpu) > node.cpu:
+    if quantity.parse(requests.cpu) > node.cpu:
         yield f"Requested {requests.cpu} CPUs, the node has {node.cpu:g}."
-    if formats.quantity(requests.memory) > node.memory:
+    if quantity.parse(requests.memory) > node.memory:
         yield f"Requested {requests.memory} of memory, the node has {node.memory >> 20}Mi."
     if requests.hardware is not None:
         yield from engine.lacks(requests.hardware, node)

@@ -12,14 +12,13 @@ from typing import Any
 from amun.auth.caller_scope import View
 from amun.engines.base import Engine
 from amun.errors import Conflict, ItemNotFound, Problem, Unlike
-from amun.model import status
+from amun.model import quantity, status
 from amun.model.inspection import ItemState, Observation
 from amun.model.specification import Metric
 from amun.statistics import comparison, hardware_profile, specification_diff, summary
 from amun.statistics.runs import Paths, Run, run_of
 from amun.statistics.selection import counted
 from amun.statistics.specification_diff import Packages
-from amun.validation import formats
 
 AT_ONCE = 4
 """Reports that are read side by side; each may take many times what its script printed."""
@@ -98,7 +97,7 @@ class Measuring:
 
     def _read(self, observation: Observation) -> Measured:
         specification = observation.inspection.specification
-        cpu = float(formats.quantity(specification.run.requests.cpu))
+        cpu = float(quantity.parse(specification.run.requests.cpu))
         paths = Paths(metric.path for metric in specification.metrics)
         runs: list[Run] = []
         profiles: dict[hardware_profile.Profile, None] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from amun.model import quantity
 from amun.model.specification import Build
-from amun.validation.formats import quantity
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Allowance:
 
         Less CPU or memory may also be why time was short.
         """
-        more_memory = quantity(self.memory) > quantity(given.memory)
+        more_memory = quantity.parse(self.memory) > quantity.parse(given.memory)
         if reason == "OutOfMemoryKilled":
             return more_memory
-        more_cpu = quantity(self.cpu) > quantity(given.cpu)
+        more_cpu = quantity.parse(self.cpu) > quantity.parse(given.cpu)
         return reason == "DeadlineExceeded" and (self.timeout > given.timeout or more_cpu or more_memory)
 
 
@@ -38,7 +38,7 @@ def largest(allowances: Iterable[Allowance]) -> Allowance:
     """The most that any of them allows, limit by limit; there must be one."""
     some = list(allowances)
     return Allowance(
-        cpu=max((one.cpu for one in some), key=quantity),
-        memory=max((one.memory for one in some), key=quantity),
+        cpu=max((one.cpu for one in some), key=quantity.parse),
+        memory=max((one.memory for one in some), key=quantity.parse),
         timeout=max(one.timeout for one in some),
     )

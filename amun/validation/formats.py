@@ -16,7 +16,7 @@ import jsonschema
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
-from amun.model import identifiers, image_names
+from amun.model import identifiers, image_names, quantity
 from amun.model import metric_path as paths
 from amun.model.file_path import HOME, absolute_path
 from amun.model.image_names import HOST_PART
@@ -32,10 +32,6 @@ ENGINE_PATHS = ("/proc", "/sys", "/dev", "/amun", "/opt/amun", "/run/amun", f"{H
 
 ENGINE_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 """Files that every container engine lays over those of the image."""
-
-# Kubernetes: a plain decimal number, then a binary, decimal or exponent suffix.
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_QUANTITY = re.compile(r"\+?(\d{1,18}(\.\d{0,9})?|\.\d{1,9})([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?", re.ASCII)
 
 # Debian policy 5.6.1 and 5.6.12, RPM file naming, apk-tools; dnf groups begin with @, apt takes NAME/RELEASE. A last
 # hyphen would tell apt to remove the package.
@@ -63,24 +59,15 @@ def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None
     return register
 
 
-def quantity(text: str) -> Decimal:
-    """Read a Kubernetes quantity: "500m" is 0.5, "1Gi" 1073741824. Raises ValueError where it is none."""
-    from kubernetes.utils.quantity import parse_quantity  # imports the whole client: only when needed
-
-    if not _QUANTITY.fullmatch(text):
-        raise ValueError("must be a Kubernetes quantity, such as '500m', '2' or '256Mi'")
-    return Decimal(parse_quantity(text))
-
-
 @_format("kubernetes-cpu")
 def cpu(text: str) -> None:
-    if quantity(text) < Decimal("0.001"):
+    if quantity.parse(text) < Decimal("0.001"):
         raise ValueError("must be at least one thousandth of a CPU ('1m')")
 
 
 @_format("kubernetes-memory")
 def memory(text: str) -> None:
-    if quantity(text) < 2**20:
+    if quantity.parse(text) < 2**20:
         raise ValueError("must be at least one MiB ('1Mi'); a quantity without a unit counts bytes, 'm' thousandths")
 
 

@@ -25,7 +25,7 @@ from amun.pages.middleware import Pages
 from amun.pages.session import Session
 from amun.settings import Settings
 from amun.telemetry import metrics
-from amun.validation import formats, schema
+from amun.validation import schema
 
 from . import api_v1, error_responses
 from .allowed_hosts import Hosts, Names
@@ -41,7 +41,6 @@ from .script_fetching import Scripts
 def create_app(settings: Settings, engine: Engine, reviewer: Reviewer | None, limits: Limits) -> connexion.FlaskApp:
     """The ASGI application, for callers whom `reviewer` knows; for everybody where there is none."""
     seen_by = partial(Inspections, engine, settings, limits=limits, measuring=Measuring(engine))
-    formats.quantity("1")  # imports what would make the first submission slow
     app = connexion.FlaskApp(
         "amun",
         swagger_ui_options=SwaggerUIOptions(swagger_ui_path="/ui"),

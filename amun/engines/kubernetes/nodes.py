@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from amun.engines.base import lacks_labels
+from amun.model import quantity
 from amun.model.inspection import Node
 from amun.model.specification import Hardware
 from amun.settings import Settings
-from amun.validation import formats
 
 GPU_PRODUCT = "nvidia.com/gpu.product"
 """Label in which NVIDIA's GPU feature discovery tells the product."""
@@ -132,8 +132,8 @@ def _used(pods: Iterable[Mapping[str, Any]]) -> defaultdict[str, tuple[float, fl
 
 def _has_room(node: Mapping[str, Any], used: tuple[float, float], least: tuple[str, str]) -> bool:
     allocatable = node["status"]["allocatable"]
-    cpu = _amount(allocatable, "cpu") - used[0] >= float(formats.quantity(least[0]))
-    return cpu and _amount(allocatable, "memory") - used[1] >= float(formats.quantity(least[1]))
+    cpu = _amount(allocatable, "cpu") - used[0] >= float(quantity.parse(least[0]))
+    return cpu and _amount(allocatable, "memory") - used[1] >= float(quantity.parse(least[1]))
 
 
 def _open(node: Mapping[str, Any]) -> bool:
@@ -194,4 +194,4 @@ def _node(node: Mapping[str, Any], count: int, free: int, cpu_info: Mapping[str,
 
 
 def _amount(amounts: Mapping[str, str], name: str) -> float:
-    return float(formats.quantity(str(amounts.get(name, "0"))))
+    return float(quantity.parse(str(amounts.get(name, "0"))))

@@ -32,12 +32,11 @@ from amun.environments.allowance import Allowance, largest
 from amun.environments.build_log import failed_step
 from amun.environments.masking import Mask
 from amun.errors import EngineUnavailable
-from amun.model import timestamps
+from amun.model import quantity, timestamps
 from amun.model.inspection import BuildState
 from amun.settings import Settings
 from amun.telemetry import metrics
 from amun.telemetry.logs import logger
-from amun.validation import formats
 
 from . import bases
 from . import processes as steps
@@ -160,7 +159,7 @@ class Builds:
         process = steps.first(self._store.build_path(build))
         if self._usage.get(build, (0, None))[0] != process:
             # Of each step anew: the build may have begun again with other limits.
-            memory = int(formats.quantity(self._store.build_record(build).memory)) if "memory" in weak else None
+            memory = int(quantity.parse(self._store.build_record(build).memory)) if "memory" in weak else None
             processes = self._settings.build_pids_limit if "processes" in weak else None
             self._usage[build] = (process, UsageGuard(self._podman, memory, processes))
         return self._usage[build][1].exceeded(process) if process else None
@@ -250,7 +249,7 @@ class Builds:
 
     def _limits(self, record: BuildRecord) -> list[str]:
         """What a build may use, as far as this machine can limit it."""
-        cpu, memory = formats.quantity(record.cpu), int(formats.quantity(record.memory))
+        cpu, memory = quantity.parse(record.cpu), int(quantity.parse(record.memory))
         arguments = cgroups.options(self._machine.build_limits, cpu, memory)
         if self._machine.build_group is not None:
             arguments += ["--cgroup-parent", cgroups.parent_of_steps(self._machine.build_group, record.id)]
@@ -260,7 +259,7 @@ class Builds:
         """Resource limits in place of those that control groups do not set."""
         weak, settings, arguments = self._machine.weak_build_limits, self._settings, []
         if "memory" in weak:
-            arguments.append(usage.ulimit("data", usage.data_limit(int(formats.quantity(record.memory)))))
+            arguments.append(usage.ulimit("data", usage.data_limit(int(quantity.parse(record.memory)))))
         if "processes" in weak:
             most = usage.build_processes(settings.build_pids_limit, self._limit, settings.max_runs)
             arguments.append(usage.ulimit("nproc", most))

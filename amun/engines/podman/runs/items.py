@@ -24,13 +24,12 @@ from amun.engines.podman.state.disk_full import Room
 from amun.engines.podman.state.store import Store
 from amun.engines.unexpected import Refusals, Unexpected
 from amun.errors import EngineUnavailable, InspectionNotFound
-from amun.model import timestamps
+from amun.model import quantity, timestamps
 from amun.model.inspection import Inspection, ItemState
 from amun.runs import log_frames, report
 from amun.settings import Settings
 from amun.telemetry import metrics
 from amun.telemetry.logs import logger
-from amun.validation import formats
 
 from . import oci_hook, pods, tail, usage
 from .container import Container
@@ -359,7 +358,7 @@ class Items:
     def _watched_memory(self, run: Run) -> int | None:
         """Bytes of memory above which a run is ended; None where a control group sees to it."""
         weak, asked = self._machine.weak_limits, run.inspection.specification.run.requests
-        return int(formats.quantity(asked.memory)) if "memory" in weak else None
+        return int(quantity.parse(asked.memory)) if "memory" in weak else None
 
     def _user(self, run: Run) -> int:
         """The user id of a run; one of its own where the kernel counts processes by that alone."""
