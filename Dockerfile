@@ -22,25 +22,25 @@ RUN set -e; if [ -e /run/amun/environment ]; then . /run/amun/environment; fi; \
     /build/tools/bin/pip --python /opt/amun/venv/bin/python install --quiet --disable-pip-version-check \
         --no-cache-dir --no-deps --require-hashes --requirement requirements.txt; \
     : "half of the Kubernetes client is for asyncio, and not used"; \
-    rm -rf /opt/amun/venv/lib/python3*/site-packages/kubernetes/aio; \
-    printf '#!/opt/amun/venv/bin/python\nfrom amun.cli import main\n\nmain()\n' > /opt/amun/venv/bin/amun; \
-    chmod 755 /opt/amun/venv/bin/amun
+    rm -rf /opt/amun/venv/lib/python3*/site-packages/kubernetes/aio
 
-FROM ${BASE} AS source
-USER 0
-COPY app.py /opt/amun/
-COPY openapi /opt/amun/openapi
-COPY templates /opt/amun/templates
-COPY examples /opt/amun/examples
-COPY amun /opt/amun/amun
+FROM packages AS installed
+COPY pyproject.toml README.rst LICENSE /build/
+COPY openapi /build/openapi
+COPY templates /build/templates
+COPY examples /build/examples
+COPY amun /build/amun
 # Compiled here, since nobody can write there later; readable for all, however the sources were checked out.
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/amun && chmod -R a+rX,go-w /opt/amun
+RUN set -e; if [ -e /run/amun/environment ]; then . /run/amun/environment; fi; \
+    /build/tools/bin/pip --python /opt/amun/venv/bin/python install --quiet --disable-pip-version-check \
+        --no-cache-dir --no-deps /build; \
+    python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/amun/venv/lib; \
+    chmod -R a+rX,go-w /opt/amun
 
 FROM ${BASE}
-COPY --from=packages /opt/amun/venv /opt/amun/venv
-COPY --from=source /opt/amun /opt/amun
+COPY --from=installed /opt/amun/venv /opt/amun/venv
+COPY app.py /opt/amun/
 ENV PATH=/opt/amun/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    PYTHONPATH=/opt/amun \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \

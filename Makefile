@@ -19,11 +19,11 @@ system: ## install what is missing of the system: Podman and its friends
 
 venv: .venv/.installed ## make .venv with the packages of Pipfile.lock
 
-.venv/.installed: Pipfile.lock scripts/venv.sh
+.venv/.installed: Pipfile.lock pyproject.toml scripts/venv.sh
 	@scripts/venv.sh
 	@touch $@
 
-.venv/.installed-dev: Pipfile.lock scripts/venv.sh
+.venv/.installed-dev: Pipfile.lock pyproject.toml scripts/venv.sh
 	@scripts/venv.sh --dev
 	@touch .venv/.installed $@
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from amun import archive
 from amun.auth import configuration
+from amun.extras import require
 
 if TYPE_CHECKING:
     import connexion
@@ -32,6 +33,14 @@ def create_app(
     logs.configure(settings.log_level, settings.log_format)
     reviewer, limits = reviewer or configuration.reviewer(settings), configuration.limits(settings)
     return app.create_app(settings, engine or load_engine(settings), reviewer, limits)
+
+
+def check_extras(settings: Settings) -> None:
+    """Raise `MissingExtra` where the packages for the engine or the archive of these settings are not installed."""
+    if settings.on_cluster:
+        require("kubernetes", "cluster")
+    if settings.archive.startswith("s3://"):
+        require("boto3", "s3")
 
 
 def load_engine(settings: Settings) -> Engine:

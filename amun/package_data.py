@@ -8,5 +8,5 @@ from pathlib import Path
 def directory(name: str) -> Path:
     """Where ``openapi``, ``templates`` or ``examples`` is."""
     package = Path(__file__).resolve().parent
-    beside = package.parent / name
-    return beside if beside.is_dir() else package / name
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name

@@ -36,13 +36,5 @@ PATH="$PWD/.venv/bin:$PATH" VIRTUAL_ENV="$PWD/.venv" \
 echo "Installing $(grep -c '==' "$requirements") Python packages of Pipfile.lock …" >&2
 .venv/bin/pip install -qq --no-deps --require-hashes --requirement "$requirements"
 
-# The project itself, in place: no build tools and no network are needed for that.
-packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-pwd >"$packages/amun-project.pth"
-cat >.venv/bin/amun <<EOF
-#!$PWD/.venv/bin/python
-from amun.cli import main
-
-main()
-EOF
-chmod 755 .venv/bin/amun
+# The project itself, in place.
+.venv/bin/pip install -qq --no-deps --editable .

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from amun.client import DEFAULT_URL
+from amun.extras import MissingExtra
 
-from . import inspection_commands, keys, run, service_commands, show, submit
-from .exit_codes import SUMMARY
+from . import console, inspection_commands, keys, run, service_commands, show, submit
+from .exit_codes import SUMMARY, Exit
 from .options import Service
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=SUMMARY)
@@ -57,4 +58,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal or a locale cannot write is no reason to fail
-    app(prog_name="amun")
+    try:
+        app(prog_name="amun")
+    except MissingExtra as error:
+        console.say(error)
+        sys.exit(Exit.REFUSED)

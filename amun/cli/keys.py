@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from amun.extras import needing
+
 from .console import say, show_json
 from .options import Json
 
@@ -17,7 +19,8 @@ def key(
     as_json: Json = False,
 ) -> None:
     """Make an API key: prints the key, which is kept nowhere, and the line for the file that AMUN_API_KEYS names."""
-    from amun.auth.api_keys import new_key
+    with needing("server"):
+        from amun.auth.api_keys import new_key
 
     try:
         made, entry = new_key(name, admin)

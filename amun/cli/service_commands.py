@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amun.extras import needing
+
 from .options import Json
 
 if TYPE_CHECKING:
@@ -18,9 +20,12 @@ def serve(
 ) -> None:
     """Run the API and the controller in the foreground; SIGTERM or Ctrl-C stops both."""
     settings = _settings(host=host, port=port)
-    from amun.auth.configuration import Undecided, check
-    from amun.processes.supervisor import serve as run
+    with needing("server"):
+        from amun import composition
+        from amun.auth.configuration import Undecided, check
+        from amun.processes.supervisor import serve as run
 
+    composition.check_extras(settings)
     try:
         check(settings)
     except Undecided as error:
@@ -31,23 +36,28 @@ def serve(
 def controller() -> None:
     """Run the controller alone, in the foreground."""
     settings = _settings()
-    from amun.processes.supervisor import control
+    with needing("server"):
+        from amun import composition
+        from amun.processes.supervisor import control
 
+    composition.check_extras(settings)
     raise typer.Exit(control(settings))
 
 
 def doctor(as_json: Json = False) -> None:
     """Find out what this machine can do, what Amun chose and why, and what to mend."""
-    from amun.processes.doctor import main
+    with needing("server"):
+        from amun.processes.doctor import main
 
     raise typer.Exit(main(as_json))
 
 
 def _settings(**given: Any) -> Settings:
     """Settings from the environment, options first; a bad one is a usage error."""
-    from pydantic import ValidationError
+    with needing("server"):
+        from pydantic import ValidationError
 
-    from amun.settings import Settings
+        from amun.settings import Settings
 
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})

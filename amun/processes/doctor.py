@@ -45,6 +45,7 @@ def _look(settings: Settings) -> tuple[Sequence[Check], Text]:
 
 
 def _cluster(settings: Settings) -> tuple[Sequence[Check], Text]:
+    composition.check_extras(settings)
     from amun.auth.token_review import NEEDED  # with the libraries of clusters
     from amun.engines.openshift import checks as cluster_checks
 

@@ -38,7 +38,7 @@ RESTART_PAUSE = 1.0
 
 def commands() -> dict[str, list[str]]:
     """The parts of the service and how they are started."""
-    gunicorn = ["gunicorn", "--config", "python:amun.web.gunicorn_conf", "--chdir", str(ROOT), "app:application"]
+    gunicorn = ["gunicorn", "--config", "python:amun.web.gunicorn_conf", "amun.processes.application:application"]
     return {"api": [sys.executable, "-m", *gunicorn], "controller": [sys.executable, "-m", "amun", "controller"]}
 
 
