@@ -65,7 +65,7 @@ def test_a_pod_that_stays_is_named_and_ends_the_program_in_failure(
     tmp_path: Path, killed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = podman(tmp_path, stays="one")
-    machine = Machine(found.program, "", {}, "", "", "", "", (), None, None, (), False, False, ())
+    machine = Machine(found.program, "", {}, "", "", "", "", (), None, None, (), (), False, False, ())
     monkeypatch.setattr(cleanup, "for_settings", lambda settings: machine)
     monkeypatch.setenv("AMUN_STATE_DIR", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["leftovers"])
