@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import amun.runner
+import amun.runs.programs
 from amun.environments import dockerfile as amun_dockerfile
 from amun.model.specification import Variable
 from amun.validation.problems import validated

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import amun.runner
+import amun.runs.programs
 
 PROGRAM = Path(amun.runs.programs.__file__).parent / "hwinfo.sh"
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash"]}

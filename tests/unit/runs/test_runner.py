@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import amun.runner
+import amun.runs.programs
 from amun.model import timestamps
 from amun.runs import kernel_counters
 from amun.runs.log_frames import frame
