@@ -11,13 +11,14 @@ import contextlib
 import os
 import re
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
+import certifi
+import httpcore
+import httpx
 
 from amun.errors import InvalidSpecification, Problem
 from amun.settings import Settings
@@ -49,11 +50,12 @@ def check(script: str, settings: Settings) -> None:
     if url is None:
         return
     with _refusing():
-        asked = urllib3.util.parse_url(requests.Request("GET", url).prepare().url or "")
+        asked = httpx.URL(url)
+        host = asked.host
         try:
-            _addresses((asked.host or "").strip("[]"), asked.port, public_only=not settings.script_private_hosts)
+            _addresses(host, asked.port, public_only=not settings.script_private_hosts)
         except (OSError, UnicodeError) as exc:
-            raise requests.ConnectionError from exc
+            raise httpx.ConnectError(str(exc)) from exc
 
 
 def location(script: str) -> str | None:
@@ -71,15 +73,15 @@ def _refusing() -> Iterator[None]:
     """Say of what goes wrong that the script cannot be fetched, and why."""
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, _NotPublic, ValueError) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, _NotPublic, ValueError) as exc:
         raise InvalidSpecification([Problem("script", f"cannot be fetched: {_reason(exc)}")]) from exc
 
 
 def _fetch(url: str, settings: Settings) -> bytes:
     connections = _Connections(public_only=not settings.script_private_hosts)
-    with _session(connections) as session, connections.cut_after(settings.script_timeout):
+    with _client(connections, settings) as client, connections.cut_after(settings.script_timeout):
         try:
-            content = _get(session, url, settings)
+            content = _get(client, url, settings)
         except Exception as exc:
             if not connections.cut:
                 raise
@@ -93,21 +95,22 @@ def _too_slow(settings: Settings) -> ValueError:
     return ValueError(f"it took more than {settings.script_timeout:g} s")
 
 
-def _session(connections: _Connections) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # a proxy would hide where the connection goes; .netrc is nobody's business
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
-    session.max_redirects = REDIRECTS
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(connections))
-    return session
+def _client(connections: _Connections, settings: Settings) -> httpx.Client:
+    """Without proxies, which would hide where the connection goes, and without .netrc, which is nobody's business."""
+    return httpx.Client(
+        transport=_Transport(connections),
+        trust_env=False,
+        timeout=settings.script_timeout,
+        follow_redirects=True,
+        max_redirects=REDIRECTS,
+    )
 
 
-def _get(session: requests.Session, url: str, settings: Settings) -> bytes:
-    with session.get(url, stream=True, timeout=settings.script_timeout) as response:
+def _get(client: httpx.Client, url: str, settings: Settings) -> bytes:
+    with client.stream("GET", url) as response:
         response.raise_for_status()
         content = bytearray()
-        for chunk in response.iter_content(CHUNK):
+        for chunk in response.iter_bytes(CHUNK):
             content += chunk
             if len(content) > settings.script_limit:
                 raise ValueError(f"it has more than {settings.script_limit} bytes")
@@ -115,32 +118,32 @@ def _get(session: requests.Session, url: str, settings: Settings) -> bytes:
 
 
 def _reason(exc: BaseException) -> str:
-    """The innermost cause in a few words, without addresses and names of this network."""
-    seen: list[BaseException] = []
-    cause: BaseException | None = exc
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        if isinstance(cause, _NotPublic):
-            return "its host is not public"
-        reason = getattr(cause, "reason", None)
-        wrapped = next((argument for argument in cause.args if isinstance(argument, BaseException)), None)
-        cause = reason if isinstance(reason, BaseException) else wrapped or cause.__cause__
+    """Why in a few words, without addresses and names of this network."""
+    causes = list(_causes(exc))
+    if any(isinstance(cause, _NotPublic) for cause in causes):
+        return "its host is not public"
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "its certificate is not valid"
     match exc:
-        case requests.HTTPError(response=response) if response is not None:
+        case httpx.HTTPStatusError(response=response):
             return f"the answer was {response.status_code}"
-        case requests.Timeout():
+        case httpx.TimeoutException():
             return "it took too long"
-        case requests.TooManyRedirects():
+        case httpx.TooManyRedirects():
             return f"there were more than {REDIRECTS} redirects"
-        case requests.exceptions.InvalidSchema() | requests.exceptions.InvalidURL():
+        case httpx.UnsupportedProtocol() | httpx.InvalidURL() | UnicodeError():
             return "it is not an http or https URL"
-        case requests.exceptions.SSLError():
-            return "its certificate is not valid"
-        case requests.ConnectionError():
+        case httpx.ConnectError():
             return "its host does not answer"
-        case requests.RequestException() | urllib3.exceptions.HTTPError():
+        case httpx.HTTPError():
             return "the answer could not be read"
     return str(exc)
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
 
 
 def _addresses(host: str, port: int | None, public_only: bool) -> list[Any]:
@@ -152,7 +155,7 @@ def _addresses(host: str, port: int | None, public_only: bool) -> list[Any]:
     return allowed
 
 
-class _Connections:
+class _Connections(httpcore.SyncBackend):
     """The connections of one fetch: made to addresses that may be asked, and cut when its time is over.
 
     The time-outs of sockets alone would let a server that sends a byte now and then keep us for ever.
@@ -163,21 +166,29 @@ class _Connections:
         self._public_only = public_only
         self._handles: list[socket.socket] = []
 
-    def open(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        """Connect to a host, at the first of its addresses that answers. Raises `_NotPublic`, `OSError`."""
-        refused = OSError("no address")
-        for family, kind, protocol, _, address in _addresses(host, port, self._public_only):
-            connection = socket.socket(family, kind, protocol)
-            connection.settimeout(timeout)
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address of a host that answers. Raises `_NotPublic`, `httpcore.ConnectError`."""
+        try:
+            found = _addresses(host, port, self._public_only)
+        except (OSError, UnicodeError) as exc:
+            raise httpcore.ConnectError(str(exc)) from exc
+        for left, (_, _, _, _, address) in zip(reversed(range(len(found))), found, strict=True):
             try:
-                connection.connect(address)
-            except OSError as exc:
-                connection.close()
-                refused = exc
+                stream = super().connect_tcp(str(address[0]), port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not left:
+                    raise
             else:
-                self._handles.append(connection.dup())  # TLS takes the first one over
-                return connection
-        raise refused
+                self._handles.append(stream.get_extra_info("socket").dup())  # TLS takes the first one over
+                return stream
+        raise AssertionError("`_addresses` gives one address at least")
 
     @contextlib.contextmanager
     def cut_after(self, seconds: float) -> Iterator[None]:
@@ -198,43 +209,52 @@ class _Connections:
                 handle.shutdown(socket.SHUT_RDWR)
 
 
-class _Adapter(HTTPAdapter):
+class _Transport(httpx.BaseTransport):
     """Has `connections` make every connection."""
 
     def __init__(self, connections: _Connections) -> None:
-        self._connections = connections
-        super().__init__()
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+        context = ssl.create_default_context(cafile=bundle or certifi.where())
+        self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=connections)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._connections)
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        asked = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            extensions=request.extensions,
+        )
+        with _as_httpx():
+            answer = self._pool.handle_request(asked)
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions)
 
-
-def _pools(connections: _Connections) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    class HTTPConnection(urllib3.connection.HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(connections, self)
-
-    class HTTPSConnection(urllib3.connection.HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(connections, self)
-
-    class HTTPPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = HTTPConnection
-
-    class HTTPSPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = HTTPSConnection
-
-    return {"http": HTTPPool, "https": HTTPSPool}
+    def close(self) -> None:
+        self._pool.close()
 
 
-def _connect(connections: _Connections, connection: urllib3.connection.HTTPConnection) -> socket.socket:
-    """What fails, in the words of urllib3."""
+class _Body(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+@contextlib.contextmanager
+def _as_httpx() -> Iterator[None]:
+    """What fails, as httpx's own transport raises it."""
     try:
-        return connections.open(connection.host, connection.port, connection.timeout)
-    except (socket.gaierror, UnicodeError) as exc:
-        raise urllib3.exceptions.NameResolutionError(connection.host, connection, socket.gaierror(str(exc))) from exc
-    except TimeoutError as exc:
-        raise urllib3.exceptions.ConnectTimeoutError(connection, "The host does not answer.") from exc
-    except OSError as exc:
-        raise urllib3.exceptions.NewConnectionError(connection, str(exc)) from exc
+        yield
+    except httpcore.TimeoutException as exc:
+        raise httpx.TimeoutException(str(exc)) from exc
+    except httpcore.ConnectError as exc:
+        raise httpx.ConnectError(str(exc)) from exc
+    except httpcore.UnsupportedProtocol as exc:
+        raise httpx.UnsupportedProtocol(str(exc)) from exc
+    except (httpcore.NetworkError, httpcore.ProtocolError) as exc:
+        raise httpx.TransportError(str(exc)) from exc

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -274,8 +275,11 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_asked(
     """A name that is public when it is looked at, and this machine when it is looked up again."""
     answers = iter(["93.184.216.34", "127.0.0.1", "127.0.0.1"])
     asked: list[object] = []
+    getaddrinfo = socket.getaddrinfo
 
-    def resolve(_host: str, port: int, **_options: object) -> list[object]:
+    def resolve(host: str, port: int, *more: Any, **options: Any) -> Any:
+        if host != "rebinding.example.org":
+            return getaddrinfo(host, port, *more, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
     def connect(_socket: socket.socket, address: object) -> None:
@@ -291,7 +295,11 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_asked(
 
 
 def test_of_several_addresses_only_the_public_ones_are_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(_host: str, port: int, **_options: object) -> list[object]:
+    getaddrinfo = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *more: Any, **options: Any) -> Any:
+        if host != "several.example.org":
+            return getaddrinfo(host, port, *more, **options)
         hosts = ("10.0.0.1", "127.0.0.2", "127.0.0.1")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
