@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.stats import rankdata
 
 from .numerics import Array
-from .ranks import midranks
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _weights(series: Array) -> Array:
     if count < 3:
         return np.broadcast_to(priors, (*series.shape[:-1], len(MODELS)))
     expected, _ = _expected(count)
-    seen = np.abs(np.fft.rfft(midranks(series)))[..., 1:] ** 2 + 1e-9
+    seen = np.abs(np.fft.rfft(rankdata(series, axis=-1)))[..., 1:] ** 2 + 1e-9
     # The last frequency of an even length has one degree of freedom, the others have two.
     degrees = np.ones(expected.shape[-1])
     degrees[-1] -= 0.5 * (count % 2 == 0)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
+from scipy.stats import rankdata
 
 from .autocorrelation import dependence
 from .numerics import Array, divided, middle
-from .ranks import midranks
 
 CLEAR = 0.05
 """p (of Spearman's correlation with time, in as many runs as those about the moving level are worth) below which a
@@ -33,7 +33,7 @@ def drift(series: Array) -> tuple[Array, Array]:
     if count < FEWEST:
         return np.zeros(series.shape[:-1]), series
     time = np.arange(count) - (count - 1) / 2
-    ranks = midranks(series) - (count + 1) / 2
+    ranks = rankdata(series, axis=-1) - (count + 1) / 2
     correlation = divided(ranks @ time, np.sqrt((ranks * ranks).sum(axis=-1) * (time @ time)), 0)
     third = max(count // 3, 1)
     way = 1.5 * (middle(series[..., -third:]) - middle(series[..., :third]))

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
+from scipy.stats import rankdata
 
 from .median_interval import Location, locate
 from .numerics import Array, divided, middle, scaled
-from .ranks import midranks
 
 FEWEST = 3
 """Runs on either side below which nothing is tested: what a sample of two scatters cannot be told."""
@@ -114,7 +114,7 @@ def combined(a: Location, b: Location) -> tuple[Array, Array]:
 def rank_t(a: Sample, b: Sample, shift: Array | None = None) -> tuple[Array, Array]:
     """Return the t of the ranks and Cliff's delta; `shift` is added to the second sample before."""
     values = b.values if shift is None else b.values + shift[..., None]
-    ranks = midranks(np.concatenate([a.values, values], axis=-1))
+    ranks = rankdata(np.concatenate([a.values, values], axis=-1), axis=-1)
     count = a.count + b.count
     ranks_a, ranks_b = ranks[..., : a.count], ranks[..., a.count :]
     apart = ranks_b.mean(axis=-1) - ranks_a.mean(axis=-1)

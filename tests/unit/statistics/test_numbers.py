@@ -17,16 +17,10 @@ from amun.statistics.drift import drift
 from amun.statistics.median_interval import bootstrap_variance
 from amun.statistics.multiple_testing import corrected
 from amun.statistics.numerics import middle, served
-from amun.statistics.ranks import midranks
 from amun.statistics.trend import trend
 from amun.statistics.two_sample_test import least_p, rank_p, rank_t, samples, weigh
 
 DOUBLES = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 5e-324, 1e308, -1e308, 1.0, 2.0])
-
-
-@given(st.lists(DOUBLES, min_size=1, max_size=40))
-def test_ranks_are_scipys(values: list[float]) -> None:
-    assert midranks(np.array(values)).tolist() == stats.rankdata(values).tolist()
 
 
 @given(st.lists(DOUBLES, min_size=1, max_size=40))
