@@ -6,87 +6,62 @@ after and measured as well. Nobody is asked who they are here, and nothing but t
 
 from __future__ import annotations
 
-import json
 import socket
-import socketserver
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from http import HTTPStatus
-from typing import Any, NamedTuple
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
-from wsgiref.types import StartResponse, WSGIEnvironment
+from collections.abc import Callable, Iterator
 
+import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, Router
 
 from amun.engines.base import Engine
 from amun.errors import AmunError
 from amun.telemetry import metrics
 from amun.telemetry.logs import logger
-from amun.web.allowed_hosts import Names
+from amun.web.allowed_hosts import Hosts, Names
 from amun.web.health import Readiness
-
-JSON = "application/json"
-
-
-class Page(NamedTuple):
-    """An answer."""
-
-    status: str
-    content: bytes
-    content_type: str = JSON
+from amun.web.http_protocol import Protocol
 
 
-class Vitals:
-    """WSGI application.
+def application(engine: Engine, names: Names, silence: Callable[[], float], stall: float) -> Starlette:
+    """The ASGI application.
 
     Args:
+        engine: asked whether it can work, and what waits.
         names: by which the controller may be asked.
         silence: for how many seconds the loop has finished nothing.
         stall: from how many on it is taken to be stuck.
     """
+    readiness = Readiness(engine)
+    own = CollectorRegistry()
+    own.register(_Silence(silence))
 
-    def __init__(self, engine: Engine, names: Names, silence: Callable[[], float], stall: float) -> None:
-        self._engine = engine
-        self._names = names
-        self._silence = silence
-        self._stall = stall
-        self._readiness = Readiness(engine)
-        self._own = CollectorRegistry()
-        self._own.register(_Silence(silence))
-        self._pages = {"/liveness": self._liveness, "/readiness": self._ready, "/metrics": self._metrics}
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        page = self._answer(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("HTTP_HOST"))
-        headers = [("Content-Type", page.content_type), ("Content-Length", str(len(page.content)))]
-        start_response(page.status, headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [page.content]
-
-    def _answer(self, method: str, path: str, host: str | None) -> Page:
-        try:
-            self._names.check(path, [] if host is None else [host])
-        except AmunError as exc:
-            return _refusal(f"{exc.status} {HTTPStatus(exc.status).phrase}", str(exc))
-        if path not in self._pages:
-            return _refusal("404 Not Found", f"There is no {path} here.")
-        if method not in ("GET", "HEAD"):
-            return _refusal("405 Method Not Allowed", f"{path} can only be read.")
-        return self._pages[path]()
-
-    def _liveness(self) -> Page:
-        silent = self._silence()
-        if silent > self._stall:
-            return _refusal("503 Service Unavailable", f"The controller has finished nothing for {silent:.0f} seconds.")
+    async def liveness(request: Request) -> Response:
+        silent = silence()
+        if silent > stall:
+            return _refusal(503, f"The controller has finished nothing for {silent:.0f} seconds.")
         return _ok()
 
-    def _ready(self) -> Page:
-        obstacle = self._readiness.obstacle()
-        return _ok() if obstacle is None else _refusal("503 Service Unavailable", obstacle)
+    def ready(request: Request) -> Response:
+        obstacle = readiness.obstacle()
+        return _ok() if obstacle is None else _refusal(503, obstacle)
 
-    def _metrics(self) -> Page:
-        content = metrics.expose(lambda: vars(self._engine.queue()), CollectorRegistry()) + generate_latest(self._own)
-        return Page("200 OK", content, CONTENT_TYPE_LATEST)
+    def exposed(request: Request) -> Response:
+        content = metrics.expose(lambda: vars(engine.queue()), CollectorRegistry()) + generate_latest(own)
+        return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    pages = Router([Route("/liveness", liveness), Route("/readiness", ready), Route("/metrics", exposed)])
+    return Starlette(
+        # Below the handlers, which answer what it raises.
+        routes=[Mount("/", Hosts(pages, names))],
+        exception_handlers={AmunError: _of_error, HTTPException: _of_http},
+    )
 
 
 class _Silence(Collector):
@@ -98,42 +73,40 @@ class _Silence(Collector):
         yield GaugeMetricFamily("amun_controller_silent_seconds", meaning, self._silence())
 
 
-def _ok() -> Page:
-    return Page("200 OK", json.dumps({"status": "ok"}).encode())
+def _ok() -> Response:
+    return JSONResponse({"status": "ok"})
 
 
-def _refusal(status: str, error: str) -> Page:
+def _refusal(status: int, error: str) -> Response:
     """In the shape that the API's errors have."""
-    return Page(status, json.dumps({"error": error, "parameters": {}}).encode())
+    return JSONResponse({"error": error, "parameters": {}}, status)
 
 
-def serve(vitals: Vitals, host: str, port: int) -> WSGIServer:
-    """Serve in threads that end with the process. Raises OSError where the port is not to be had."""
-    server = _Server((host.strip("[]"), port), _Handler)
-    server.set_app(vitals)
-    threading.Thread(target=server.serve_forever, name="vitals", daemon=True).start()
-    logger.info("controller can be looked at", host=host, port=server.server_port)
-    return server
+def _of_error(request: Request, exc: Exception) -> Response:
+    return _refusal(exc.status if isinstance(exc, AmunError) else 500, str(exc))
 
 
-class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, handler)
-
-    def server_bind(self) -> None:
-        """As HTTPServer does, but without asking the DNS for a name that nobody needs."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
-        self.setup_environ()
+def _of_http(request: Request, exc: Exception) -> Response:
+    path, status = request.url.path, exc.status_code if isinstance(exc, HTTPException) else 500
+    return _refusal(status, f"{path} can only be read." if status == 405 else f"There is no {path} here.")
 
 
-class _Handler(WSGIRequestHandler):
-    timeout = 10
-    """Seconds that one who connected may be silent."""
+class Served:
+    """An application that is served by a thread, which ends with the process. `port` is where.
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Probes come every few seconds: nobody needs to read of them."""
+    Raises OSError where the port is not to be had.
+    """
+
+    def __init__(self, served: Starlette, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host.strip("[]"), port), family=family)
+        self.port: int = listening.getsockname()[1]
+        config = uvicorn.Config(served, http=Protocol, lifespan="off", log_config=None, access_log=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), name="status", daemon=True)
+        self._thread.start()
+        logger.info("controller can be looked at", host=host, port=self.port)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()

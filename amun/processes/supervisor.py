@@ -142,8 +142,8 @@ def control(settings: Settings) -> int:
     if settings.controller_port:
         from . import controller_status  # with prometheus_client, which wants to know the directory first
 
-        pages = controller_status.Vitals(engine, Names(settings), controller.silence, settings.controller_stall)
-        controller_status.serve(pages, settings.host, settings.controller_port)
+        pages = controller_status.application(engine, Names(settings), controller.silence, settings.controller_stall)
+        controller_status.Served(pages, settings.host, settings.controller_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: controller.stop())
     controller.run()

@@ -20,7 +20,7 @@ from amun.application.controller import Controller
 from amun.engines.base import Queue
 from amun.engines.podman.engine import PodmanEngine
 from amun.errors import EngineUnavailable
-from amun.processes.controller_status import Vitals, serve
+from amun.processes.controller_status import Served, application
 from amun.settings import Settings
 from amun.web.allowed_hosts import Names
 from tests.cluster.apiserver import ApiServer
@@ -70,8 +70,8 @@ class Site:
 
     def __init__(self, engine: Reluctant) -> None:
         self.silence = 0.0
-        self.server = serve(Vitals(engine, Names(Settings()), lambda: self.silence, stall=60), "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = Served(application(engine, Names(Settings()), lambda: self.silence, stall=60), "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.server.port}"
 
     def get(self, path: str, method: str = "GET") -> requests.Response:
         return requests.request(method, self.url + path, timeout=10)
@@ -81,8 +81,7 @@ class Site:
 def site(engine: Reluctant) -> Iterator[Site]:
     made = Site(engine)
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.server.stop()
 
 
 def test_it_lives_while_its_loop_moves(site: Site) -> None:
@@ -128,18 +127,17 @@ def test_head_has_no_body(site: Site) -> None:
 
 
 def test_one_who_connects_and_says_nothing_holds_up_nobody(site: Site) -> None:
-    with socket.create_connection(("127.0.0.1", site.server.server_port)):
+    with socket.create_connection(("127.0.0.1", site.server.port)):
         assert site.get("/liveness").status_code == 200
 
 
 def test_it_can_listen_on_ipv6(engine: Reluctant) -> None:
     try:
-        server = serve(Vitals(engine, Names(Settings()), lambda: 0.0, stall=60), "[::1]", 0)
+        server = Served(application(engine, Names(Settings()), lambda: 0.0, stall=60), "[::1]", 0)
     except OSError:
         pytest.skip("no IPv6 on this machine")
-    answer = requests.get(f"http://[::1]:{server.server_port}/liveness", timeout=10)
-    server.shutdown()
-    server.server_close()
+    answer = requests.get(f"http://[::1]:{server.port}/liveness", timeout=10)
+    server.stop()
     assert answer.status_code == 200
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import requests
 
 from amun.errors import AmunError
-from amun.processes.controller_status import Vitals, serve
+from amun.processes.controller_status import Served, application
 from amun.settings import Settings
 from amun.web.allowed_hosts import Names
 from tests.support.service_with_keys import DOCUMENT, Guarded, StillEngine
@@ -157,10 +156,9 @@ def test_also_who_has_a_key_is_not_asked_to_change_something_by_a_page_from_else
 def port(tmp_path: Path) -> Iterator[int]:
     """The controller's own."""
     settings = Settings(state_dir=tmp_path, engine="podman")
-    server = serve(Vitals(StillEngine(settings), Names(settings), lambda: 0.0, stall=60), "127.0.0.1", 0)
-    yield server.server_port
-    threading.Thread(target=server.shutdown).start()
-    server.server_close()
+    server = Served(application(StillEngine(settings), Names(settings), lambda: 0.0, stall=60), "127.0.0.1", 0)
+    yield server.port
+    server.stop()
 
 
 def test_the_controllers_own_port_is_asked_by_the_same_names(port: int) -> None:
