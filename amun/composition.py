@@ -5,16 +5,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from amun import archive
-from amun.auth import configuration
-from amun.extras import require
+from . import archive
+from .auth import configuration
+from .extras import require
 
 if TYPE_CHECKING:
     import connexion
 
     from amun.auth.callers import Reviewer
     from amun.engines.base import Engine
-    from amun.settings import Settings
+
+    from .settings import Settings
 
 ENGINES = {
     "podman": "amun.engines.podman.engine:PodmanEngine",
@@ -27,8 +28,8 @@ def create_app(
     settings: Settings, engine: Engine | None = None, reviewer: Reviewer | None = None
 ) -> connexion.FlaskApp:
     """The ASGI application. Give it an `engine` or a `reviewer` to use others than those that the settings name."""
-    from amun.telemetry import logs
-    from amun.web import app
+    from .telemetry import logs
+    from .web import app
 
     logs.configure(settings.log_level, settings.log_format)
     reviewer, limits = reviewer or configuration.reviewer(settings), configuration.limits(settings)

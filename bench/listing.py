@@ -173,7 +173,7 @@ def _percentile(samples: list[float], percent: int) -> str:
 def serve(directory: Path) -> None:
     """Be the cluster until standard input ends."""
     from tests.cluster.apiserver import ApiServer
-    from tests.cluster.rights import EVERYTHING
+    from tests.cluster.rules.rights import EVERYTHING
     from tests.cluster.world import World
 
     sys.setswitchinterval(TURN)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from amun.model.login import Login
-
+from .login import Login
 from .specification import Specification
 
 State = Literal["scheduling", "waiting", "running", "terminated"]

@@ -19,17 +19,20 @@ from types import TracebackType
 
 import trustme
 
-from . import builds, containerlogs, decoding, discovery, errors, rights, watching
-from .answers import Answer, Stream, json_answer, refusal
-from .connections import Connections, Listener
+from tests.cluster.objects.kinds import Kind
+from tests.cluster.objects.store import Store
+from tests.cluster.serving.answers import Answer, Stream, json_answer, refusal
+from tests.cluster.serving.connections import Connections, Listener
+from tests.cluster.serving.faults import Dropped, Faults
+from tests.cluster.serving.recording import Recording
+from tests.cluster.serving.resources import Resources
+from tests.cluster.serving.reviews import REVIEWS, review
+from tests.cluster.serving.routes import Request
+
+from . import errors
 from .errors import ApiError
-from .faults import Dropped, Faults
-from .kinds import Kind
-from .recording import Recording
-from .resources import Resources
-from .reviews import REVIEWS, review
-from .routes import Request
-from .store import Store
+from .rules import rights
+from .serving import builds, containerlogs, decoding, discovery, watching
 
 
 class ApiServer:

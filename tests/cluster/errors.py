@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .kinds import Kind
+from tests.cluster.objects.kinds import Kind
 
 
 class ApiError(Exception):

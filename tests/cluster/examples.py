@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .store import Store
+from tests.cluster.objects.store import Store
 
 RECORDED = Path(__file__).parent / "recorded"
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -40,7 +40,7 @@ OWN_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 def main(source: Path) -> None:
     schemas = _reduced(source / "schemas")
     packed = gzip.compress(json.dumps(schemas, separators=(",", ":"), sort_keys=True).encode(), mtime=0)
-    (HERE / "schemas.json.gz").write_bytes(packed)
+    (HERE / "rules" / "schemas.json.gz").write_bytes(packed)
     target = HERE / "recorded"
     target.mkdir(exist_ok=True)
     for file in sorted((source / "recorded").iterdir()):

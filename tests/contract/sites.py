@@ -112,7 +112,8 @@ class OpenShiftSite(Site):
 
     def __init__(self, directory: Path, slower: float = 0.0) -> None:
         from tests.cluster.apiserver import ApiServer
-        from tests.cluster.world import Latencies, World, nodes
+        from tests.cluster.world import Latencies, World
+        from tests.cluster.world.nodes import nodes
 
         super().__init__()
         self.server = ApiServer().start()

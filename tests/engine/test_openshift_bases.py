@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import builds, errors
-from tests.cluster.buildrules import REGISTRY
-from tests.cluster.rights import EVERYTHING
+from tests.cluster import errors
+from tests.cluster.rules.buildrules import REGISTRY
+from tests.cluster.rules.rights import EVERYTHING
+from tests.cluster.serving import builds
 from tests.contract.sites import Desk
 from tests.support.standin_base import quick
 

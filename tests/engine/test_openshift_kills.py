@@ -20,7 +20,7 @@ from amun.application.controller import Controller
 from amun.engines.kubernetes import kinds, names
 from amun.engines.kubernetes.api_client import Cluster
 from amun.errors import EngineUnavailable
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
 from tests.contract.sites import Desk
 
 from .test_openshift_scenes import Scene

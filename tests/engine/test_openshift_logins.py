@@ -16,7 +16,7 @@ from amun.application.inspections import Inspections
 from amun.auth.callers import Caller
 from amun.engines.kubernetes import logs, names, retention
 from amun.errors import EngineUnavailable
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
 from tests.contract.sites import Desk
 from tests.support.standin_base import slow
 

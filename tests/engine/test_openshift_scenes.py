@@ -24,9 +24,9 @@ from amun.model import status
 from amun.model.inspection import Observation
 from amun.settings import Settings
 from tests.cluster.apiserver import ApiServer
-from tests.cluster.rights import EVERYTHING
-from tests.cluster.store import Store
-from tests.cluster.world import nodes as kinds_of_node
+from tests.cluster.objects.store import Store
+from tests.cluster.rules.rights import EVERYTHING
+from tests.cluster.world.nodes import nodes as kinds_of_node
 from tests.conftest import wait_until
 from tests.contract.sites import Desk, OpenShiftSite
 from tests.support.standin_base import missing, quick, slow, tokens

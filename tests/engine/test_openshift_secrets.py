@@ -14,7 +14,7 @@ import pytest
 from amun.engines.kubernetes import names, retention
 from amun.engines.openshift.engine import OpenShiftEngine
 from amun.errors import EngineUnavailable, Unreadable
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
 from tests.contract.sites import Desk, OpenShiftSite
 from tests.support.standin_base import quick
 

@@ -19,7 +19,7 @@ from kubernetes.client import models
 
 from amun.engines.kubernetes.rights import Right
 from amun.settings import Settings
-from tests.cluster import schemas
+from tests.cluster.rules import schemas
 
 Document = dict[str, Any]
 

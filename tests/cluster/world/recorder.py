@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.cluster.errors import ApiError
 
 if TYPE_CHECKING:
-    from tests.cluster.store import Store
+    from tests.cluster.objects.store import Store
 
 Document = dict[str, Any]
 SCHEDULER = "default-scheduler"

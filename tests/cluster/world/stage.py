@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tests import cluster
-from tests.cluster import builds, schemas
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
+from tests.cluster.rules import schemas
+from tests.cluster.serving import builds
+from tests.cluster.world.nodes.processes import left
 from tests.conftest import wait_until
 
-from .processes import left
 from .world import Latencies, World
 
 Document = dict[str, Any]

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
+from tests.cluster.world.builds.builds import Builds
+from tests.cluster.world.builds.images import Images
+from tests.cluster.world.jobs.jobs import Jobs
+from tests.cluster.world.nodes.attendant import Order
+from tests.cluster.world.nodes.conditions import set_condition
+from tests.cluster.world.nodes.kubelet import Kubelet
+from tests.cluster.world.nodes.scheduler import Scheduler
 
-from . import nodes as kinds_of_node
-from .attendant import Order
-from .builds import Builds
-from .conditions import set_condition
 from .faults import Faults
-from .images import Images
-from .jobs import Jobs
-from .kubelet import Kubelet
 from .loop import Loop
+from .nodes import nodes as kinds_of_node
 from .recorder import SCHEDULER, Recorder
-from .scheduler import Scheduler
 
 Document = dict[str, Any]
 

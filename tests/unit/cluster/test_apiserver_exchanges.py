@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import requests
 
-from tests.cluster import builds, examples, schemas
+from tests.cluster import examples
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.examples import alike
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
+from tests.cluster.rules import schemas
+from tests.cluster.serving import builds
 
 EXCHANGES = {exchange["what"]: exchange for exchange in examples.read("exchanges")}
 VIEWER = "system:serviceaccount:amun-inspection:viewer"

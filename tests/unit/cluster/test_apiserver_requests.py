@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.cluster import builds, examples
+from tests.cluster import examples
 from tests.cluster.apiserver import ApiServer
+from tests.cluster.serving import builds
 
 NAMESPACE = "amun-inspection"
 CORE = f"/api/v1/namespaces/{NAMESPACE}"

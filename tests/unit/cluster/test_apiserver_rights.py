@@ -13,7 +13,7 @@ import requests
 from kubernetes.config.incluster_config import InClusterConfigLoader
 
 from tests.cluster.apiserver import ApiServer
-from tests.cluster.kinds import ALL
+from tests.cluster.objects.kinds import ALL
 
 NAMESPACE = "amun-inspection"
 AMUN = f"system:serviceaccount:{NAMESPACE}:amun"

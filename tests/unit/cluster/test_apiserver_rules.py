@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import examples, quantities
+from tests.cluster import examples
 from tests.cluster.errors import ApiError
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
+from tests.cluster.rules import quantities
 
 Document = dict[str, Any]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.cluster import examples
 from tests.cluster.errors import ApiError
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
 
 Document = dict[str, Any]
 

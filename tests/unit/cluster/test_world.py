@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.world import nodes
+from tests.cluster.world.nodes import nodes
 from tests.cluster.world.stage import RECORDED, STREAM, Stage, eventually, recorded
 
 Document = dict[str, Any]

@@ -14,11 +14,12 @@ import amun.runs.programs
 from amun.environments import dockerfile as amun_dockerfile
 from amun.model.specification import Variable
 from amun.validation.problems import validated
-from tests.cluster.world import Latencies, World, nodes
-from tests.cluster.world.conditions import get_condition
-from tests.cluster.world.dockerfile import parse, variables
-from tests.cluster.world.indexes import read, write
-from tests.cluster.world.processes import left
+from tests.cluster.world import Latencies, World
+from tests.cluster.world.builds.dockerfile import parse, variables
+from tests.cluster.world.jobs.indexes import read, write
+from tests.cluster.world.nodes import nodes
+from tests.cluster.world.nodes.conditions import get_condition
+from tests.cluster.world.nodes.processes import left
 from tests.cluster.world.stage import STREAM, Stage, eventually
 from tests.conftest import wait_until
 from tests.support import standin_base

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from amun.engines import pod_manifests
 from amun.model.inspection import Inspection
 from amun.validation.problems import validated
-from tests.cluster import schemas
-from tests.cluster.store import Store
+from tests.cluster.objects.store import Store
+from tests.cluster.rules import schemas
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "pods"
 IMAGE = "localhost/amun/environment@sha256:" + "0" * 64

@@ -24,7 +24,7 @@ from amun.processes.controller_status import Served, application
 from amun.settings import Settings
 from amun.web.allowed_hosts import Names
 from tests.cluster.apiserver import ApiServer
-from tests.cluster.rights import EVERYTHING
+from tests.cluster.rules.rights import EVERYTHING
 from tests.conftest import ROOT, wait_until
 
 

@@ -17,7 +17,7 @@ from amun.engines.base import Engine
 from amun.engines.kubernetes import kinds, names, retention
 from amun.engines.kubernetes.api_client import AlreadyThere, Cluster, RefusedForGood, connect
 from amun.errors import EngineUnavailable
-from tests.cluster import builds
+from tests.cluster.serving import builds
 from tests.contract.sites import Desk, OpenShiftSite
 from tests.support import deployment_manifests, standin_base
 from tests.support.deployment_manifests import granted_by

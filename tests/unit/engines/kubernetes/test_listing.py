@@ -19,7 +19,7 @@ from amun.model.inspection import BuildState, Inspection, ItemState
 from amun.settings import Settings
 from amun.validation.problems import validated
 from tests.cluster.apiserver import ApiServer
-from tests.cluster.recording import Record as Request
+from tests.cluster.serving.recording import Record as Request
 from tests.conftest import wait_until
 
 DOCUMENT = {"base": "debian:12", "script": "true"}

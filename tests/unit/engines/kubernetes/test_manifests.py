@@ -25,7 +25,7 @@ from amun.environments import digest, dockerfile
 from amun.model.inspection import BuildState, Inspection, Submission
 from amun.settings import Settings
 from amun.validation.problems import validated
-from tests.cluster import schemas
+from tests.cluster.rules import schemas
 from tests.conftest import wait_until
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "openshift"

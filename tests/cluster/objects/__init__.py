@@ -1,0 +1,1 @@
+"""The objects of a cluster: kept, numbered, watched, selected, patched, collected."""

@@ -1,0 +1,1 @@
+"""HTTP as the API servers of Kubernetes and OpenShift speak it."""

@@ -1,0 +1,1 @@
+"""The build controller and the builder."""
