@@ -9,7 +9,7 @@ VENV = .venv/bin
 
 .DEFAULT_GOAL = help
 .PHONY: help system venv demo demo-stop demo-shell-image serve doctor test test-fast test-cluster lint format bench
-.PHONY: bench-cluster browser vendor screenshots clean
+.PHONY: bench-cluster browser docs vendor screenshots clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ lint: .venv/.installed-dev ## format, lint, types, and which package may import 
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo
 
+docs: .venv/.installed-dev ## build the documentation as docs/_build/html, and check its links
+	@$(VENV)/python -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
+
 format: .venv/.installed-dev ## format the code, and mend what lint can mend
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
@@ -83,5 +86,5 @@ bench: system venv ## measure what the service costs; ONLY=a,f: some of it, N=20
 
 clean: demo-stop ## remove what was made: .venv, caches and the state of the demo
 	@[ ! -x $(VENV)/python ] || $(VENV)/python -m amun.engines.podman.cleanup --images
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .amun
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .amun docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """Settings: every ``AMUN_…`` environment variable, read once and in one place.
 
-The table of settings in README.rst is held against this class by a test.
+The documentation lists them from this class (docs/settings.rst, docs/extensions/settings_reference.py).
 """
 
 from __future__ import annotations

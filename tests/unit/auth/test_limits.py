@@ -177,10 +177,10 @@ def test_with_nobody_asked_requests_are_counted_by_address(tmp_path: Path) -> No
 NONE = Rates()
 
 
-def test_the_usual_limits_are_those_of_the_readme() -> None:
-    readme = " ".join((ROOT / "README.rst").read_text().split())
-    assert f"{USUAL.requests} requests and {USUAL.submissions} submissions a minute" in readme
-    assert f"have {USUAL.open} inspections that are not over" in readme
+def test_the_usual_limits_are_those_of_the_documentation() -> None:
+    page = " ".join((ROOT / "docs/security.rst").read_text().split())
+    assert f"{USUAL.requests} requests and {USUAL.submissions} submissions a minute" in page
+    assert f"have {USUAL.open} unfinished inspections" in page
 
 
 @pytest.mark.parametrize(

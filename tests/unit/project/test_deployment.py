@@ -75,10 +75,10 @@ def test_every_file_belongs_to_a_kustomization() -> None:
     assert loose - belonging == set()
 
 
-def test_every_overlay_and_component_is_in_the_readme() -> None:
-    readme = (ROOT / "README.rst").read_text()
+def test_every_overlay_and_component_is_documented() -> None:
+    page = (ROOT / "docs/cluster.rst").read_text()
     for place in [*(TREE / "overlays").iterdir(), *(TREE / "components").iterdir()]:
-        assert f"{place.parent.name}/{place.name}" in readme
+        assert f"``{place.parent.name}/{place.name}``" in page
 
 
 @pytest.mark.parametrize("document", objects(), ids=title)
@@ -376,10 +376,10 @@ def test_alerts_go_by_metrics_that_there_are() -> None:
         assert named <= counted | asked
 
 
-def test_the_readme_says_what_to_do_about_each_alert() -> None:
-    readme = (ROOT / "README.rst").read_text()
+def test_the_documentation_says_what_to_do_about_each_alert() -> None:
+    page = (ROOT / "docs/cluster.rst").read_text()
     for rule in of(component("monitoring"), "PrometheusRule")["amun"]["spec"]["groups"][0]["rules"]:
-        assert f"``{rule['alert']}``" in readme
+        assert f"``{rule['alert']}`` (alert)\n" in page
 
 
 # -- the image of the service -----------------------------------------------------------------------------------------

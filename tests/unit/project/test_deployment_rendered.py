@@ -32,7 +32,7 @@ def overlay(name: str) -> list[Document]:
 
 @pytest.fixture
 def everything(tmp_path: Path) -> list[Document]:
-    """An overlay of one's own, as README.rst shows it: with all components, and settings of its own."""
+    """An overlay of one's own, as docs/cluster.rst shows it: with all components, and settings of its own."""
     assert COMMAND is not None
     way = os.path.relpath(TREE, tmp_path)
     kustomization: dict[str, Any] = {
@@ -143,7 +143,7 @@ def test_all_that_the_overlay_for_openshift_makes_is_in_its_namespace() -> None:
 
 @pytest.mark.parametrize("name", ["openshift", "test"])
 def test_another_namespace_is_named_in_two_places(name: str, tmp_path: Path) -> None:
-    """What README.rst says is for everybody to change: everything else follows."""
+    """What docs/cluster.rst says is for everybody to change: everything else follows."""
     assert COMMAND is not None
     shutil.copytree(TREE, tmp_path / "openshift")
     changed = tmp_path / "openshift/overlays" / name / "kustomization.yaml"
