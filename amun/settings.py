@@ -25,157 +25,165 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=1, le=65535, description="Port the API listens on.")
     allowed_hosts: str = Field(
         "",
-        description="Names by which the service may be asked (the Host of requests), with commas between; those of "
-        "loopback may be where it listens there. Empty on any other address allows all.",
+        description="Host names that requests may use, separated by commas. On loopback, the names of loopback are "
+        "always allowed. Empty on any other address allows all names.",
     )
     workers: int = Field(2, ge=1, description="API worker processes.")
     controller_port: int = Field(
         0, ge=0, le=65535, description="Port of the controller's own /liveness, /readiness and /metrics; 0 for none."
     )
     controller_stall: float = Field(
-        300.0, gt=0, description="Seconds without a finished step after which the controller is no longer alive."
+        300.0, gt=0, description="Seconds without a finished step after which the controller's liveness probe fails."
     )
     state_dir: Path = Field(
         Path("~/.local/share/amun"), description="Where the embedded engine keeps everything.", validate_default=True
     )
-    engine: str = Field(
-        "auto", description="`podman`, `openshift`, or `auto` to choose: a cluster that is there, else Podman."
-    )
-    log_format: str = Field("auto", description="`json`, `console`, or `auto` (console on a terminal).")
-    log_level: str = Field("INFO", description="Least severity that is logged.")
+    engine: str = Field("auto", description="`podman`, `openshift`, or `auto`: a cluster if there is one, else Podman.")
+    log_format: str = Field("auto", description="`json`, `console`, or `auto` (console on a terminal, else JSON).")
+    log_level: str = Field("INFO", description="Lowest severity that is logged.")
 
-    default_cpu: str = Field("500m", description="CPU of a build or run that asks for none.")
-    default_memory: str = Field("256Mi", description="Memory of a build or run that asks for none.")
-    build_timeout: int = Field(3600, ge=1, description="Deadline of a build that sets none, in seconds.")
-    run_timeout: int = Field(3600, ge=1, description="Deadline of an item that sets none, in seconds.")
-    grace: int = Field(5, ge=0, description="Seconds between the polite and the final signal to what is stopped.")
-    max_builds: int = Field(0, ge=0, description="Builds at a time; 0 is one on Podman, and no limit on a cluster.")
+    default_cpu: str = Field("500m", description="CPU of a build or run that does not ask for any.")
+    default_memory: str = Field("256Mi", description="Memory of a build or run that does not ask for any.")
+    build_timeout: int = Field(3600, ge=1, description="Deadline of a build that does not set one, in seconds.")
+    run_timeout: int = Field(3600, ge=1, description="Deadline of an item that does not set one, in seconds.")
+    grace: int = Field(5, ge=0, description="Seconds between SIGTERM and SIGKILL for what is stopped.")
+    max_builds: int = Field(
+        0, ge=0, description="Builds that run at the same time; 0 means one on Podman, and no limit on a cluster."
+    )
     max_runs: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Items at a time on the embedded engine."
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Items that run at once on the embedded engine."
     )
     attempts: int = Field(
-        2, ge=1, description="How often a build or item is started when the platform, not the script, fails it."
+        2, ge=1, description="How often a build or item is started in all, if the platform fails it and not the script."
     )
     output_limit: int = Field(
-        10 * 1024**2, ge=1024, description="Bytes kept of each stream an item prints; a line counts for 16 at least."
+        10 * 1024**2, ge=1024, description="Bytes kept of each stream of an item; a line counts as at least 16."
     )
-    report_limit: int = Field(10 * 1024**2, ge=1024, description="Bytes of each stream that a report carries.")
+    report_limit: int = Field(10 * 1024**2, ge=1024, description="Bytes of each stream that a report contains.")
     storage_limit: int = Field(
-        4 * 1024**3, ge=1024**2, description="Bytes an item may write to disk before it is evicted."
+        4 * 1024**3, ge=1024**2, description="Bytes that an item may write to disk before it is evicted."
     )
-    pids_limit: int = Field(512, ge=16, description="Processes and threads an item may have.")
+    pids_limit: int = Field(512, ge=16, description="Processes and threads that an item may have.")
     build_storage_limit: int = Field(
         8 * 1024**3,
         ge=1024**2,
-        description="Bytes a step of a build may write to disk; on a cluster all of it, its base image among them.",
+        description="Bytes that a step of a build may write to disk; on a cluster, the build and its base image.",
     )
     build_pids_limit: int = Field(
-        2048, ge=16, description="Processes and threads a build may have on the embedded engine."
+        2048, ge=16, description="Processes and threads that a build may have on the embedded engine."
     )
     build_log_limit: int = Field(
-        64 * 1024**2, ge=1024**2, description="Bytes the log of a build may have on the embedded engine."
+        64 * 1024**2, ge=1024**2, description="Bytes that the log of a build may have on the embedded engine."
     )
     run_uid: int = Field(
         10001,
         ge=1,
-        description="User id that scripts run as on the embedded engine; without control groups, the first of 4096.",
+        description="User id of scripts on the embedded engine; without control groups, the first of 4096 user ids.",
     )
     run_network: str = Field("auto", description="Network of runs on the embedded engine, as for `podman --network`.")
     run_host_access: str = Field(
         "closed",
         pattern="^(open|closed)$",
-        description="`closed`: runs on the embedded engine reach neither this machine's addresses nor its platform's.",
+        description="`closed`: runs on the embedded engine reach neither this machine's addresses nor those of its "
+        "platform. `open`: they reach all but loopback.",
     )
     build_network: str = Field(
         "auto",
-        description="Network of builds on the embedded engine: `slirp4netns`, `pasta` or `forwarder` (a proxy alone), "
-        "of its own for each build, `private`, `host`, `none`, or `auto`: the first of these that works, never `host`.",
+        description="Network of builds on the embedded engine: one of its own by `slirp4netns`, `pasta` or "
+        "`forwarder` (only a proxy), or `private`, `host` or `none` as for `podman build`. `auto` is the first of "
+        "these that works, never `host`.",
     )
     build_proxy_names: str = Field(
         "",
-        description="Further hosts, with commas between, that builds may ask a proxy of this machine for by name; all "
-        "but the usual package indexes are resolved first, and the proxy is told the address.",
+        description="More hosts, separated by commas, that builds may ask a proxy of this machine for by name. Other "
+        "names than these and the usual package indexes are resolved first, and the proxy gets the address.",
     )
-    request_limit: int = Field(4 * 1024**2, ge=1024, description="Bytes a submission may have.")
+    request_limit: int = Field(4 * 1024**2, ge=1024, description="Bytes that a submission may have.")
 
     quality_throttled: float = Field(
         0.05, gt=0, description="Share of its wall time held back by its own CPU limit from which an item is disturbed."
     )
-    quality_waiting: float = Field(0.05, gt=0, description="The same for waiting while other programs had the CPUs.")
+    quality_waiting: float = Field(0.05, gt=0, description="The same for waiting while other programs used the CPUs.")
     quality_steal: float = Field(0.05, gt=0, description="The same for CPUs that the hypervisor took away.")
-    quality_memory: float = Field(0.05, gt=0, description="The same for standing still for want of memory.")
+    quality_memory: float = Field(0.05, gt=0, description="The same for waiting for memory.")
     quality_io: float = Field(0.1, gt=0, description="The same for waiting for disks that other programs used.")
-    quality_floor: float = Field(0.005, ge=0, description="Seconds that any of these must have cost.")
+    quality_floor: float = Field(0.005, ge=0, description="Seconds that each of these must cost at least.")
     quality_busy: float = Field(
-        0.4, gt=0, description="Share of the machine's CPUs in use by others from which an item is disturbed."
+        0.4, gt=0, description="Share of the machine's CPUs used by other programs from which an item is disturbed."
     )
     quality_frequency: float = Field(
-        0.2, gt=0, description="Share of its frequency that the CPU lost from which an item is disturbed."
+        0.2, gt=0, description="Share of its frequency lost by the CPU from which an item is disturbed."
     )
 
     auth: str = Field(
         "auto",
-        description="How callers are asked who they are: `token` (a cluster reviews it), `keys`, `none` (not at all), "
-        "or `auto`: `none` on a loopback AMUN_HOST, elsewhere `token` on a cluster, else `keys` if there is a file.",
+        description="How callers authenticate: `token` (the cluster reviews it), `keys` (API keys), `none` (not at "
+        "all), or `auto`: `none` on a loopback AMUN_HOST, else `token` on a cluster, else `keys` if AMUN_API_KEYS is "
+        "set.",
     )
     api_keys: Path | None = Field(None, description="File of API keys, read again when it changes.")
     auth_access: str = Field(
-        "create jobs.batch", description="Right in the namespace of the inspections without which no token is let in."
+        "create jobs.batch", description="Right in the inspections' namespace that the owner of a token must have."
     )
     auth_admin_access: str = Field(
         "delete jobs.batch",
-        description="Right in that namespace by which the owner of a token sees all inspections; empty for none.",
+        description="Right in that namespace that lets the owner of a token see all inspections; empty for none.",
     )
     auth_admins: str = Field(
-        "", description="Names of callers that see all inspections, and of groups as `group:NAME`, with commas between."
+        "", description="Names of callers who see all inspections, and of groups as `group:NAME`, separated by commas."
     )
-    auth_cache: float = Field(60.0, ge=0, description="Seconds for which the review of a token is remembered.")
-    metrics_auth: bool = Field(False, description="Ask those who read /metrics who they are, too.")
+    auth_cache: float = Field(60.0, ge=0, description="Seconds for which the review of a token is cached.")
+    metrics_auth: bool = Field(False, description="Require authentication for /metrics too.")
     request_rate: int | None = Field(
-        None, ge=0, description="Requests a minute of one caller to one API process; 0 for any number."
+        None, ge=0, description="Requests per minute of one caller to one API process; 0 for any number."
     )
     submission_rate: int | None = Field(
-        None, ge=0, description="Submissions a minute of one caller to one API process; 0 for any number."
+        None, ge=0, description="Submissions per minute of one caller to one API process; 0 for any number."
     )
     open_limit: int | None = Field(
-        None, ge=0, description="Inspections of one caller that may be unfinished at a time; 0 for any number."
+        None,
+        ge=0,
+        description="Inspections of one caller that may be unfinished at the same time; 0 for any number. If not "
+        "set: 1000, or any number on loopback without authentication.",
     )
 
-    retention_days: int = Field(30, ge=0, description="Days a finished inspection is kept; 0 keeps it for ever.")
+    retention_days: int = Field(30, ge=0, description="Days for which a finished inspection is kept; 0 for ever.")
     failed_retention_days: int = Field(
-        90, ge=0, description="Days one that did not succeed is kept on a cluster; 0 keeps it for ever."
+        90, ge=0, description="Days for which an inspection that did not succeed is kept on a cluster; 0 for ever."
     )
-    environment_days: int = Field(30, ge=0, description="Days an environment nobody used is kept; 0 keeps it for ever.")
+    environment_days: int = Field(30, ge=0, description="Days for which an unused environment is kept; 0 for ever.")
 
-    namespace: str = Field("", description="Namespace of inspections; without, that of the service or kubeconfig.")
-    kubeconfig: str = Field("", description="File that names the cluster; without, the service account or KUBECONFIG.")
+    namespace: str = Field("", description="Namespace of inspections; if not set, the service's or the kubeconfig's.")
+    kubeconfig: str = Field(
+        "", description="File that says how to reach the cluster. If not set, the service account or KUBECONFIG."
+    )
     kube_context: str = Field("", description="Context of the kubeconfig.")
-    cluster_ca: str = Field("", description="File of the certificates the API server is verified by.")
+    cluster_ca: str = Field("", description="File of the certificates that verify the API server.")
     cluster_verify_tls: bool = Field(True, description="Verify the API server's certificate.")
-    cluster_timeout: float = Field(30.0, gt=0, description="Seconds a request to the API server may take.")
+    cluster_timeout: float = Field(30.0, gt=0, description="Seconds that a request to the API server may take.")
     start_deadline: int = Field(
         1800,
         ge=1,
-        description="Seconds a build's or item's pod may wait on a cluster, or anything be refused for good, before it "
-        "is given up.",
+        description="Seconds after which Amun gives up on a build's or item's pod that cannot start on a cluster, or "
+        "on anything that is refused for good.",
     )
-    queue_name: str = Field("", description="Kueue's local queue that Jobs are put in.")
+    queue_name: str = Field("", description="Local queue of Kueue for Jobs.")
     run_egress: str = Field(
-        "open", pattern="open|closed", description="`closed`: run pods reach nothing (NetworkPolicy)."
+        "open", pattern="open|closed", description="`closed`: run pods reach nothing (by a NetworkPolicy)."
     )
     label_cpu_family: str = Field(
-        "feature.node.kubernetes.io/cpu-model.family", description="Node label that tells the CPU's family."
+        "feature.node.kubernetes.io/cpu-model.family", description="Node label with the family of the CPU."
     )
     label_cpu_model: str = Field(
-        "feature.node.kubernetes.io/cpu-model.id", description="Node label that tells the CPU's model."
+        "feature.node.kubernetes.io/cpu-model.id", description="Node label with the model of the CPU."
     )
-    label_physical_cpus: str = Field("", description="Node label that tells how many CPUs there are; none by default.")
-    label_processor: str = Field("", description="Node label that tells the CPU's brand; none by default.")
+    label_physical_cpus: str = Field("", description="Node label with the number of CPUs; none by default.")
+    label_processor: str = Field("", description="Node label with the brand of the CPU; none by default.")
 
     archive: str = Field(
-        "", description="Where finished inspections are kept: a directory that is there, or `s3://BUCKET/PREFIX`."
+        "", description="Where finished inspections are archived: an existing directory, or `s3://BUCKET/PREFIX`."
     )
-    archive_endpoint: str = Field("", description="URL of the store the bucket is in, where that is not Amazon's S3.")
+    archive_endpoint: str = Field("", description="URL of the store that has the bucket, if it is not Amazon's S3.")
     deployment: str = Field(
         "amun", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of this deployment in the archive."
     )
@@ -183,8 +191,8 @@ class Settings(BaseSettings):
     script_private_hosts: bool = Field(
         False, description="Fetch scripts from private, loopback and link-local addresses too."
     )
-    script_limit: int = Field(1024**2, ge=1, description="Bytes a script fetched from a URL may have.")
-    script_timeout: float = Field(10.0, gt=0, description="Seconds within which a script must have been fetched.")
+    script_limit: int = Field(1024**2, ge=1, description="Bytes that a script from a URL may have.")
+    script_timeout: float = Field(10.0, gt=0, description="Seconds that fetching a script may take.")
 
     @field_validator("api_keys", mode="before")
     @classmethod

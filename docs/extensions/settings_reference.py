@@ -13,10 +13,16 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.rst import escape
 
+from amun.auth.configuration import USUAL
 from amun.settings import Settings
 
-DEFAULTS_OF_THE_MACHINE = {"max_runs": "the number of processors"}
-"""Defaults that are computed, in words."""
+COMPUTED = {
+    "max_runs": "the number of processors",
+    "request_rate": f"{USUAL.requests}; no limit on loopback without authentication",
+    "submission_rate": f"{USUAL.submissions}; no limit on loopback without authentication",
+    "open_limit": f"{USUAL.open}; no limit on loopback without authentication",
+}
+"""Defaults that depend on the machine or on other settings, in words."""
 
 
 def as_markup(text: str) -> str:
@@ -27,8 +33,8 @@ def as_markup(text: str) -> str:
 
 def default(name: str, field: FieldInfo) -> str:
     """A setting's default, as one writes it in the environment."""
-    if name in DEFAULTS_OF_THE_MACHINE:
-        return DEFAULTS_OF_THE_MACHINE[name]
+    if name in COMPUTED:
+        return COMPUTED[name]
     if field.default in (None, ""):
         return "not set"
     value = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)

@@ -113,6 +113,27 @@ def test_the_documentation_names_no_setting_that_is_not_there() -> None:
     assert set(re.findall(r"AMUN_[A-Z_]+[A-Z]", EVERYTHING)) <= known | told_to_scripts | of_the_client
 
 
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("port", "``8080``"),
+        ("metrics_auth", "``false``"),
+        ("state_dir", "``~/.local/share/amun``"),
+        ("archive", "not set"),
+        ("api_keys", "not set"),
+        ("max_runs", "the number of processors"),
+        ("request_rate", "6000; no limit on loopback without authentication"),
+    ],
+)
+def test_a_default_is_told_as_one_writes_it(name: str, default: str) -> None:
+    assert settings_reference.default(name, Settings.model_fields[name]) == default
+
+
+def test_a_default_that_is_computed_is_told_in_words() -> None:
+    computed = {name for name, field in Settings.model_fields.items() if field.default_factory is not None}
+    assert computed <= set(settings_reference.COMPUTED)
+
+
 def test_what_a_schema_says_is_said() -> None:
     schema = {
         "type": "integer",
