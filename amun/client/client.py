@@ -12,6 +12,8 @@ from urllib.parse import quote
 import requests
 from urllib3.exceptions import HTTPError
 
+from amun.model.status import OVER
+
 from .transport import ACCEPTED, BearerToken, cause_of, document_of, failure, pause_of, session_for, was_quiet
 from .transport import ClientError as ClientError
 from .transport import Document as Document
@@ -21,6 +23,9 @@ Stream = Literal["stdout", "stderr"]
 DEFAULT_URL = "http://127.0.0.1:8080"
 PREFIX = "/api/v1"
 CHUNK = 64 * 1024
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
+"""Seconds between two looks at an inspection that is waited for."""
 
 
 class Client:
@@ -63,6 +68,28 @@ class Client:
 
     def status(self, inspection_id: str) -> Document:
         return self._json("GET", _path(inspection_id, "status"))
+
+    def wait(self, inspection_id: str, timeout: float | None = None) -> Document:
+        """The status of an inspection once it is over; a service that goes away is asked again, for `patience` seconds.
+
+        Raises `TimeoutError` if it is not over after `timeout` seconds. None waits for as long as it takes.
+        """
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        pause, heard = FIRST_PAUSE, time.monotonic()
+        while True:
+            try:
+                status = self.status(inspection_id)
+                heard = time.monotonic()
+                if status["phase"] in OVER:
+                    return status
+            except ClientError as error:
+                if not error.unavailable or time.monotonic() - heard > self._patience:
+                    raise
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{inspection_id} is not over after {timeout:g} s.")
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_PAUSE)
 
     def detail(self, inspection_id: str) -> Document:
         return self._json("GET", _path(inspection_id))

@@ -283,3 +283,32 @@ def test_an_id_cannot_lead_to_another_path() -> None:
         mock.get(requests_mock.ANY, json={})
         Client(URL).status("../hardware?x=")
         assert mock.last_request.path == "/api/v1/inspect/..%2fhardware%3fx%3d/status"
+
+
+def test_an_inspection_is_waited_for_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amun.client.client.time.sleep", lambda seconds: None)
+    answers = [
+        {"json": {"phase": "queued"}},
+        {"status_code": 503, "json": {"error": "away"}},
+        {"json": {"phase": "failed"}},
+    ]
+    with requests_mock.Mocker() as service:
+        service.get(f"{API}/inspect/{ID}/status", answers)
+        assert Client(URL).wait(ID) == {"phase": "failed"}
+
+
+def test_waiting_ends_when_the_time_is_over() -> None:
+    with requests_mock.Mocker() as service:
+        service.get(f"{API}/inspect/{ID}/status", json={"phase": "running"})
+        with pytest.raises(TimeoutError, match=f"{ID} is not over after 0.3 s"):
+            Client(URL).wait(ID, timeout=0.3)
+
+
+def test_a_service_that_does_not_come_back_and_an_unknown_id_end_the_wait() -> None:
+    with requests_mock.Mocker() as service:
+        service.get(f"{API}/inspect/{ID}/status", status_code=503, json={"error": "away"})
+        with pytest.raises(ClientError, match="away"):
+            Client(URL, patience=0).wait(ID)
+        service.get(f"{API}/inspect/{ID}/status", status_code=404, json={"error": "unknown"})
+        with pytest.raises(ClientError, match="unknown"):
+            Client(URL).wait(ID)
