@@ -397,26 +397,29 @@ def test_what_is_known_of_closed_inspections_is_forgotten(engine: Archived, inne
 # -- an archive that does not work -----------------------------------------------------------------------------------
 
 
-def test_an_archive_out_of_reach_loses_nothing_and_holds_up_nothing(inner: MemoryEngine, store: Store) -> None:
+def test_an_archive_out_of_reach_loses_nothing_and_holds_up_nothing(
+    inner: MemoryEngine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(worker, "logger", logged)
     broken = archive_doubles.OutOfReach(store)
     engine = over(broken, inner)
     inspection_id, other = inner.over(2), inner.add()
     failures = _value(metrics.STORE_FAILURES)
     controller = Controller(engine)
-    with structlog.testing.capture_logs() as logged:
 
-        def said() -> list[Any]:
-            return [entry for entry in logged if entry["event"] == "archive out of reach, trying again"]
+    def said() -> list[Any]:
+        return [call for call in list(logged.calls) if call.args == ("archive out of reach, trying again",)]
 
-        for _ in range(20):
-            controller.sweep()
-            time.sleep(0.01)
-        wait_until(said)
+    for _ in range(20):
+        controller.sweep()
+        time.sleep(0.01)
+    wait_until(said)
     assert inner.finished == []
     assert _value(metrics.STORE_FAILURES) > failures
     assert 0 < len(said()) < 15  # not at every look
-    assert {entry["log_level"] for entry in said()} == {"error"}
-    assert {entry["inspection_id"] for entry in said()} == {inspection_id}
+    assert {call.method_name for call in said()} == {"error"}
+    assert {call.kwargs["inspection_id"] for call in said()} == {inspection_id}
     # Everything else goes on.
     assert status.verdict(engine.observe(inspection_id)).phase == "succeeded"
     assert engine.report(inspection_id, 0) is not None
