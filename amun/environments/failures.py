@@ -22,8 +22,9 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FRAME = re.compile(r"^[ \t]*(?:[│┃╎|] ?|\[pipenv\.exceptions\.\w+\]: ?)+")
 _VERSIONS = ("ERROR: Ignored the following versions", "ERROR: Could not find a version", "  Could not find a version")
 _NOISE = re.compile(
-    r"time=\"|\[Warning\]| *\[notice\]|debconf: |--> |[IWE]\d{4} |note: |hint: |╰─> See above| *\[end of output\]"
-    r"|Choose from above solutions|Continue\? \[|Abort, retry, ignore\?|Unblock or discard\?|Please see the above error"
+    r"time=\"|\[Warning\]| *\[notice\]|debconf: |--> |[IWE]\d{4} "
+    r"| *note: | *hint: (?:See|This is) |╰─> See above| *\[end of output\]|Choose from above solutions"
+    r"|Continue\? \[|Abort, retry, ignore\?|Unblock or discard\?|Please see the above error"
     r"|Problem occurred during or after|Installation has been aborted|\(try to add '--|rpm: |ERROR: ld\.so: "
 )
 _FAILED = re.compile(
@@ -38,7 +39,7 @@ _BEGUN = re.compile(
 
 def sentence(output: str) -> str:
     """Return the sentence that says why a step with this output failed; empty where it says nothing."""
-    text = _plain(output)
+    text = _plain(output) + "\n"
     for pattern, template in TABLE:
         if said := list(itertools.islice(_said(pattern, template, text), _MOST)):
             return "; ".join(said)
@@ -76,9 +77,9 @@ def _building(match: re.Match[str]) -> str:
     return _of_package(match[1], match)
 
 
-def _of_package(line: str, match: re.Match[str]) -> str:
+def _of_package(line: str, match: re.Match[str], doing: str = "building") -> str:
     said, package = line.rstrip(" ,.:"), _package(match)
-    return said if not package or package in said else f"{said} (building {package})"
+    return said if not package or package in said else f"{said} ({doing} {package})"
 
 
 def _package(match: re.Match[str]) -> str:
@@ -104,14 +105,23 @@ def _versions(match: re.Match[str]) -> str | None:
         return None
     said = f"ERROR: No matching distribution found for {match['wanted']}"
     exact, there = match["wanted"].partition("==")[2], match["there"].strip() or "none"
-    others = [entry.partition(" Requires-Python ")[::2] for entry in (match["ignored"] or "").split("; ")]
-    for version, python in reversed(others):
-        if python and (version == exact or (not exact and there == "none")):
-            return f"{said}: {version} requires Python {python}"
+    for version, why in reversed(list(_ignored(match["ignored"]))):
+        if version == exact or (not exact and there == "none"):
+            return f"{said}: {version} {why}"
+    if match[0].startswith(" "):  # what pip runs to build a package: for itself it had what was asked for
+        said = _of_package(said, match)
     if there == "none":
         return said
     versions = there.split(", ")
     return f"{said} (from versions: {there if len(versions) < 4 else f'{versions[0]} … {versions[-1]}'})"
+
+
+def _ignored(lines: str) -> Iterator[tuple[str, str]]:
+    """Of pip's lines on versions that it left out: each version, and why."""
+    for yanked, versions in re.findall(r"ERROR: Ignored the following (yanked )?versions[^:]*: (.*)", lines):
+        for entry in versions.split(", " if yanked else "; "):
+            version, _, python = entry.partition(" Requires-Python ")
+            yield version, "was yanked" if yanked else f"requires Python {python}"
 
 
 def _no_match(match: re.Match[str]) -> str | None:
@@ -127,7 +137,9 @@ def _unreachable(match: re.Match[str]) -> str | None:
 
 
 _TRACEBACK = re.compile(
-    r"^( *)Traceback \(most recent call last\):\n(?:\1 +\S.*\n|\n)*\1([A-Za-z_][\w.]*(?::.*)?)$", re.MULTILINE
+    r"^( *)(?:[\w.]+: )?Traceback \(most recent call last\):\n(?:\1 +\S.*\n|\n)*"
+    r"\1([A-Za-z_][\w.]*(?::(?!.* \(most recent call last\):$).*)?)$",
+    re.MULTILINE,
 )
 
 
@@ -137,10 +149,28 @@ def _raised(match: re.Match[str]) -> str | None:
     return last[2] if last else None
 
 
+def _raised_by_pip(match: re.Match[str]) -> str | None:
+    """The exception that pip itself ended with, which does not say at which package."""
+    said = _raised(match)
+    return said and _of_package(said, match, "collecting")
+
+
+_DRAWING = re.compile(r"[ \d]*\||[ ^]*$")  # of the place in a text at which it is wrong
+
+
 def _causes(match: re.Match[str]) -> str:
-    """Of a chain of causes the first, which says what was being done, and the last, which says why it could not."""
-    causes = [line.partition(": ")[2] for line in match[1].splitlines()]
-    return "cause: " + ": ".join(dict.fromkeys((causes[0], causes[-1])))
+    """What was being done, of the chain of causes the first and the last, and uv's hint: which package, and why."""
+    causes = re.split(r"^ *[Cc]ause(?:d by)?: ", match[2], flags=re.MULTILINE)[1:]
+    lines = [[line.strip() for line in cause.splitlines() if not _DRAWING.match(line)] for cause in causes]
+    why = [" ".join(line for line in cause if line not in match[1]) for cause in (lines[0], lines[-1])]
+    said = ": ".join(line.rstrip(".") for line in dict.fromkeys((match[1], *why)))
+    return f"{said} ({' '.join(match[3].split())})" if match[3] else said
+
+
+def _diagnosis(match: re.Match[str]) -> str:
+    """What pip found wrong, and the first words of why; which package that is about."""
+    context = " ".join((match[2] or "").split()).partition(". ")[0]
+    return _of_package(f"{match[1].rstrip('.')}: {context}" if context else match[1], match)
 
 
 # Not the names that pip has for kinds of errors, such as subprocess-exited-with-error.
@@ -182,7 +212,8 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"^ *(ERROR: THESE PACKAGES DO NOT MATCH THE HASHES).*\n+ +(\S+) from ", r"\1: \2"),
     _row(r"^ *(ERROR: THESE PACKAGES DO NOT MATCH THE HASHES)"),
     _row(r"(Hash mismatch for `[^`\n]+`)", r"cause: \1"),
-    _row(r"^ *(ERROR: (?:Hashes are required in|In) --require-hashes mode), .*\n+((?: +\S.*\n?)+)", r"\1: \2"),
+    _row(r"^ *(ERROR: (?:Hashes are required in|In) --require-hashes mode, [^.\n]*).*\n+((?: +\S.*\n?)+)", r"\1: \2"),
+    _row(r"^ *(ERROR: Can't verify hashes for these .*\n+(?: +\S.*\n?)+)"),
     # The network, where it decided
     _row(
         r"^WARNING: Retrying \(Retry\(total=0,.{0,200}?after connection broken by '(\w+)\((.*)\)': \S+$", _unreachable
@@ -232,6 +263,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"^(Download \(curl\) error for .*\n(?:Error code:.*\n)?Error message:.*)"),
     _row(r"^Repository '(.*)' is invalid\.\n(.*)", r"Repository '\1' is invalid: \2"),
     _row(r"^W: ((?:GPG error: |An error occurred during the signature verification).*)"),
+    _row(r"^W: (Skipping acquire of configured file .* doesn't have the component .*)"),
     _row(
         r"^W: (Failed to fetch \S+ .{0,300}?"
         r"(?:resolv|onnect|timed out|ertificate|[Pp]roxy|[Hh]andshake|unreachable).*)"
@@ -262,6 +294,8 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"^(Error: Transaction (?:test|check) error:\n(?: +.+\n?)+)"),
     _row(r"^(ERROR: .*: trying to overwrite .*)"),
     _row(r"^ *(Error: (?:Failed to download metadata for repo|Cannot prepare internal mirrorlist).*)"),
+    # Whatever else apt says: the first of it is the cause
+    _row(r"^(E: (?!Sub-process ).*)"),
     # conda
     _row(
         r"^((?:PackagesNotFoundError|ResolvePackageNotFound|(?:LibMamba)?UnsatisfiableError):.*)"
@@ -277,11 +311,14 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
         r"\1: \2",
     ),
     _row(r"^(ERROR: Cannot install .*)"),
-    _row(r"([Rr]equested \S+ from .* has inconsistent .*)"),
+    _row(r"(ERROR: ResolutionImpossible): .*\n+(?:The conflict is caused by:\n)((?: {4}.*\n)+)", r"\1: \2"),
+    _row(r"^(Your Pipfile\.lock .* is out of date.*)"),
+    _row(r"([Rr]equested \S+ from .* has in(?:consistent|valid) .*)"),
+    _row(r"^ *ERROR: (Packages require a different Python\. .*\n'[^'\n]*' \(required by \S+ \S+)", r"ERROR: \1)"),
     _row(
-        r"^(?:ERROR: Ignored the following versions that require a different python version: (?P<ignored>.*)\n)?"
+        r"^(?P<ignored>(?:ERROR: Ignored the following .*\n)*)"
         r" *(?:ERROR: )?Could not find a version that satisfies the requirement .*\(from versions: (?P<there>.*)\)\n"
-        r"(?:.*\n){0,9}?(?:ERROR: )?No matching distribution found for (?P<wanted>\S+)",
+        r"(?:.*\n){0,9}? *(?:ERROR: )?No matching distribution found for (?P<wanted>\S+)",
         _versions,
     ),
     _row(
@@ -317,13 +354,22 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(_OUTPUT, _own_error),
     _row(_OUTPUT, _own_words),
     # pip itself, and uv
-    _row(r"^\u00d7 (?!Encountered error|Failed to build|.* did not run successfully)(.*)"),
-    _row(r"^(?:ERROR: )?Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised),
+    _row(
+        r"^ *\u00d7 (?!Encountered error|Failed to build|.* did not run successfully)(.*)"
+        r"(?:\n *╰─> (.+(?:\n {4,}\S.*)*))?",
+        _diagnosis,
+    ),
+    _row(r"^(User for \S+: )(?:ERROR: )?Exception:$", r"The package index wants a login: \1"),
+    _row(r"^(?:ERROR: )?Exception:\n(Traceback .*\n(?:.*\n?)*)", _raised_by_pip),
     _row(
         r"^ *╰─▶ ((?!Call to |The build backend).+(?:\n {5,}\S.*)*)",
         lambda match: " ".join(match[1].split()),
     ),
-    _row(r"^((?: *[Cc]ause(?:d by)?: .*\n?)+)", _causes),
+    _row(
+        r"^(?:error: |\u00d7 )?(.+)\n((?: {0,4}[Cc]ause(?:d by)?: .*\n(?:(?: {6,}.*|\^*)\n)*)+)"
+        r"(hint: .*(?:\n {2}\S.*)*)?",
+        _causes,
+    ),
 )
 """Pattern → sentence, the most telling first. What the first row that applies says is told, three times at most."""
 
