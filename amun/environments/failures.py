@@ -77,9 +77,15 @@ def _building(match: re.Match[str]) -> str:
     return _of_package(match[1], match)
 
 
+def _collecting(match: re.Match[str]) -> str:
+    """The line, and which Python package was being fetched."""
+    return _of_package(match[1], match, "collecting")
+
+
 def _of_package(line: str, match: re.Match[str], doing: str = "building") -> str:
     said, package = line.rstrip(" ,.:"), _package(match)
-    return said if not package or package in said else f"{said} ({doing} {package})"
+    named = re.search(rf"(?<![\w./-]){re.escape(package)}(?![\w/-]|\.\w)", said)  # not as part of a path
+    return said if not package or named else f"{said} ({doing} {package})"
 
 
 def _package(match: re.Match[str]) -> str:
@@ -170,7 +176,7 @@ def _causes(match: re.Match[str]) -> str:
 def _diagnosis(match: re.Match[str]) -> str:
     """What pip found wrong, and the first words of why; which package that is about."""
     context = " ".join((match[2] or "").split()).partition(". ")[0]
-    return _of_package(f"{match[1].rstrip('.')}: {context}" if context else match[1], match)
+    return _of_package(f"{match[1].rstrip('.')}: {context}" if context else match[1], match, "collecting")
 
 
 # Not the names that pip has for kinds of errors, such as subprocess-exited-with-error.
@@ -226,7 +232,13 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     ),
     _row(r"((?:curl: \(\d+\)|wget: unable to resolve|wget: bad address) .*)"),
     _row(r"^(Conda(?:HTTP|SSL|Connection)Error: .*)"),
-    _row(r"^ *(fatal: (?:unable to access|repository|[Cc]ould not|couldn't|Authentication|remote|reference).*)"),
+    _row(r"^ *(error: cannot run \S+: No such file or directory)", _collecting),
+    _row(
+        r"^ *((?:fatal: (?:unable to access|repository|couldn't|[Cc]ould not read (?:User|Pass)|Authentication|remote"
+        r"|reference|unable to connect)|error: pathspec).*)",
+        _collecting,
+    ),
+    _row(r"^ *(.+\n *fatal: [Cc]ould not .*)", _collecting),
     # Signatures of repositories and packages
     _row(r"^W: (GPG error: .*)\n(?:[WN]: .*\n){0,9}E: The repository '.*' is not signed"),
     _row(r"^E: ((?:GPG error: |An error occurred during the signature verification).*)"),
