@@ -20,6 +20,7 @@ _PULL = re.compile(
     re.MULTILINE,
 )
 _ERROR = re.compile(r"^(?:Error|error): (?P<cause>.*)$", re.MULTILINE)
+_KILLED = re.compile(r"Killed signal|Killed \(program |container exited on killed")  # gcc, gcc 8 and older, buildah
 _DOING = re.compile(r"^(?:Error|error): (?:build error: |creating build container: |initializing source \S+: )*")
 
 
@@ -51,7 +52,7 @@ def _step_failure(before: str, text: str, cause: str) -> Failure:
     output = before[step.end() :] if step else before
     where = f"step {step['number']}/{step['total']}, " if step else ""
     what = f"{_purpose(text)} failed ({where}{cause.removeprefix('while running runtime: ')})"
-    if cause.endswith("exit status 137") or "Killed signal" in output or "container exited on killed" in output:
+    if cause.endswith("exit status 137") or _KILLED.search(output):
         return Failure("OutOfMemoryKilled", _sentence(f"{what}: a program was killed, most likely for want of memory"))
     said = failures.sentence(output)
     return Failure("BuildFailed", _sentence(f"{what}: {said}" if said else what))

@@ -142,6 +142,11 @@ def _unreachable(match: re.Match[str]) -> str | None:
     return f"The package index cannot be reached: {cause if ' ' in cause else match[1]}"
 
 
+def _skipped(match: re.Match[str]) -> str | None:
+    """Something else than an index was there, and then pip had nothing."""
+    return match[1] if "(from versions: none)" in match.string[match.end() :] else None
+
+
 _TRACEBACK = re.compile(
     r"^( *)(?:[\w.]+: )?Traceback \(most recent call last\):\n(?:\1 +\S.*\n|\n)*"
     r"\1([A-Za-z_][\w.]*(?::(?!.* \(most recent call last\):$).*)?)$",
@@ -226,6 +231,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     ),
     _row(r"^(?:WARNING: )?(Could not fetch URL \S+: There was a problem .{1,40}?): .*(\[SSL: [^'\n]*)", r"\1: \2"),
     _row(r"^(?:WARNING: )?(Could not fetch URL .*)"),
+    _row(r"^WARNING: (Skipping page \S+ because .*)", _skipped),
     _row(
         r"^E: (Failed to fetch \S+ .{0,300}?"
         r"(?:resolv|onnect|timed out|ertificate|[Pp]roxy|[Hh]andshake|unreachable).*)"

@@ -168,7 +168,12 @@ def test_any_output_at_all_has_a_sentence_of_one_line(output: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "output"), [(137, "Killed"), (1, "c++: fatal error: Killed signal terminated program cc1plus")]
+    ("code", "output"),
+    [
+        (137, "Killed"),
+        (1, "c++: fatal error: Killed signal terminated program cc1plus"),
+        (1, "c++: internal compiler error: Killed (program cc1plus)"),
+    ],
 )
 def test_want_of_memory_has_a_reason_of_its_own(code: int, output: str) -> None:
     reason, message = failed_step(PODMAN.format(program="loose.sh", code=code, output=output))
