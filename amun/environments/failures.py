@@ -334,7 +334,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
     _row(r"([Rr]equested \S+ from .* has in(?:consistent|valid) .*)"),
     _row(r"^ *ERROR: (Packages require a different Python\. .*\n'[^'\n]*' \(required by \S+ \S+)", r"ERROR: \1)"),
     _row(
-        r"^(?P<ignored>(?:ERROR: Ignored the following .*\n)*)"
+        r"^(?P<ignored>(?:ERROR: Ignored the following .*\n){0,3})"
         r" *(?:ERROR: )?Could not find a version that satisfies the requirement .*\(from versions: (?P<there>.*)\)\n"
         r"(?:.*\n){0,9}? *(?:ERROR: )?No matching distribution found for (?P<wanted>\S+)",
         _versions,
