@@ -244,7 +244,7 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
         r"|reference|unable to connect)|error: pathspec).*)",
         _collecting,
     ),
-    _row(r"^ *(.+\n *fatal: [Cc]ould not .*)", _collecting),
+    _row(r"^ *(\S.*\n *fatal: [Cc]ould not .*)", _collecting),
     # Signatures of repositories and packages
     _row(r"^W: (GPG error: .*)\n(?:[WN]: .*\n){0,9}E: The repository '.*' is not signed"),
     _row(r"^E: ((?:GPG error: |An error occurred during the signature verification).*)"),
