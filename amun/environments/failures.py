@@ -345,11 +345,11 @@ TABLE: tuple[tuple[re.Pattern[str], Sentence], ...] = (
         _no_match,
     ),
     # Python packages that cannot be built: what the compiler, or the program of the package, said
-    _row(r"^ *(.*(?:fatal error: \S+: No such file or directory|cannot find -l\S+).*)", _building),
+    _row(r"^ *((?=\S).*(?:fatal error: \S+: No such file or directory|cannot find -l\S+).*)", _building),
     _row(r"^ *((?:error: command|unable to execute|error: linker) .*(?:No such file|not found).*)", _building),
     _row(
-        r"^ *(.*\b(?:gcc|g\+\+|cc|c\+\+|clang|gfortran|rustc|cargo|cmake|make|ninja|swig|pkg-config|javac|nvcc|git): "
-        r"(?:\d+: )?(?:command )?not found.*)",
+        r"^ *((?=\S).*\b(?:gcc|g\+\+|cc|c\+\+|clang|gfortran|rustc|cargo|cmake|make|ninja|swig|pkg-config|javac|nvcc"
+        r"|git): (?:\d+: )?(?:command )?not found.*)",
         _building,
     ),
     _row(
